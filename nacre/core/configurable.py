@@ -52,11 +52,10 @@ class Configurable:
 def _bind(cls: type, self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     signature = _constructor_signature(cls)
     parameters = signature.parameters
-    accepts_anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    if not accepts_anything:
-        for name in kwargs:
-            if name not in parameters:
-                raise unknown_argument(cls.__name__, name, [n for n in parameters if n != "self"])
+    known = _known_keywords(cls)
+    for name in kwargs:
+        if known is not None and name not in known:
+            raise unknown_argument(cls.__name__, name, known)
     try:
         bound = signature.bind(self, *args, **kwargs)
     except TypeError as error:
@@ -71,6 +70,20 @@ def _bind(cls: type, self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         else:
             arguments[name] = value
     return arguments
+
+
+@functools.cache
+def _known_keywords(cls: type) -> list[str] | None:
+    """Every keyword the constructor takes, following ``**kwargs`` up; None if it takes any."""
+    names: list[str] = []
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()
+        names += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return list(dict.fromkeys(name for name in names if name != "self"))
+    return None
 
 
 def unknown_argument(owner: str, name: str, known: list[str]) -> ArgumentError:
@@ -169,10 +182,14 @@ def deserialize(value: Any, custom_objects: dict[str, Any] | None = None, *, dep
             case "object":
                 cls = saved_object(value["name"], custom_objects)
                 if not (isinstance(cls, type) and hasattr(cls, "from_config")):
-                    raise FileFormatError(f"{value['name']!r} is not a class that a file can build.")
+                    raise FileFormatError(
+                        f"{value['name']!r} is not a class that a file can build."
+                    )
                 return cls.from_config(inner(value["config"]))
     except (KeyError, TypeError, AttributeError) as error:
-        raise FileFormatError(f"The configuration {_excerpt(value)} is malformed: {error}.") from error
+        raise FileFormatError(
+            f"The configuration {_excerpt(value)} is malformed: {error}."
+        ) from error
     raise FileFormatError(f"The configuration {_excerpt(value)} has an unknown tag.")
 
 

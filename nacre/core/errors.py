@@ -78,5 +78,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ArgumentError:
     guess = nearest(name, names)
     fix = f"did you mean {guess!r}?" if guess else f"pass a name above or your own {kind}."
     return ArgumentError(
-        explain(f"Unknown {kind} {name!r}.", expected=", ".join(names), received=repr(name), fix=fix)
+        explain(
+            f"Unknown {kind} {name!r}.", expected=", ".join(names), received=repr(name), fix=fix
+        )
     )

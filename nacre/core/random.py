@@ -14,9 +14,18 @@ import numpy as np
 
 from nacre.core.errors import ArgumentError, explain
 
-__all__ = ["current_seed", "fresh_seed", "generator", "key", "path_number", "set_seed"]
+__all__ = [
+    "current_seed",
+    "fresh_seed",
+    "generator",
+    "key",
+    "next_eager_key",
+    "path_number",
+    "set_seed",
+]
 
 _seed: int | None = None
+_eager_calls = 0
 
 
 def set_seed(seed: int | None) -> None:
@@ -25,12 +34,15 @@ def set_seed(seed: int | None) -> None:
     On a CPU with a fixed number of threads, the same seed, program and data give bit-identical
     weights and histories. ``None`` goes back to a fresh seed for each model.
     """
-    global _seed
+    global _seed, _eager_calls
     if seed is not None and (isinstance(seed, bool) or int(seed) != seed or seed < 0):
         raise ArgumentError(
-            explain("set_seed takes a whole number.", expected="an integer >= 0", received=repr(seed))
+            explain(
+                "set_seed takes a whole number.", expected="an integer >= 0", received=repr(seed)
+            )
         )
     _seed = None if seed is None else int(seed)
+    _eager_calls = 0
 
 
 def current_seed() -> int | None:
@@ -57,3 +69,10 @@ def generator(seed: int, *words: int | str) -> np.random.Generator:
 def key(seed: int) -> jax.Array:
     """A JAX random key for ``seed``."""
     return jax.random.key(seed % 2**32)
+
+
+def next_eager_key() -> jax.Array:
+    """A key for a call outside any compiled program: it depends on the seed and a running count."""
+    global _eager_calls
+    _eager_calls += 1
+    return jax.random.fold_in(key(fresh_seed()), _eager_calls)

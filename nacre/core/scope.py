@@ -8,6 +8,7 @@ mask, and the logits behind a softmax or sigmoid.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,8 @@ class Scope:
         training: whether layers should behave as in training.
         key: the random key of the call, or None if randomness is not expected.
         paths: the path of each layer of the root, by the layer's identity.
-        building: the call is abstract and only finds shapes; weights are made as they are asked for.
+        building: the call is abstract and only finds shapes; weights are made when asked for.
+        make_key: where to get a key when one is asked for and ``key`` is None.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class Scope:
         key: jax.Array | None = None,
         paths: dict[int, str] | None = None,
         building: bool = False,
+        make_key: Callable[[], jax.Array] | None = None,
     ) -> None:
         self.bindings = bindings
         self.training = training
         self.key = key
         self.paths = paths or {}
         self.building = building
+        self.make_key = make_key
         self.updates: dict[int, Any] = {}
         self.updated: dict[int, Variable] = {}
         self.losses: list[Any] = []
@@ -118,6 +122,8 @@ class Scope:
     def next_key(self, layer: Any) -> jax.Array:
         """A random key for ``layer``: it depends on the call's key, the path and the count."""
         self.require_own_trace("a random key")
+        if self.key is None and self.make_key is not None:
+            self.key = self.make_key()
         if self.key is None:
             if self.building:
                 return jax.random.key(0)
@@ -141,11 +147,12 @@ class Scope:
         raise PurityError(
             explain(
                 f"{self.where(layer)} asked for {what} inside a JAX transformation of its own "
-                "(lax.scan, lax.cond, jax.vmap, jax.checkpoint, ...). Values made inside one cannot "
-                "leave it by the back door.",
+                "(lax.scan, lax.cond, jax.vmap, jax.checkpoint, ...). Values made inside one "
+                "cannot leave it by the back door.",
                 expected="state() and key() are used directly in call()",
                 fix="read them before the transformation and pass them in; return the new state "
-                "from it and assign it afterwards. For a scan: keys = jax.random.split(self.key(), n).",
+                "from it and assign it afterwards. For a scan: "
+                "keys = jax.random.split(self.key(), n).",
             )
         )
 

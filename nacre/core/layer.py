@@ -1,0 +1,715 @@
+"""The base class of layers: weights on demand, state, randomness, and how a layer is called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nacre.core import random, symbolic
+from nacre.core.configurable import Configurable
+from nacre.core.dtypes import DTypePolicy, as_policy, is_floating
+from nacre.core.errors import (
+    ArgumentError,
+    BuildError,
+    NacreError,
+    PurityError,
+    ShapeError,
+    explain,
+)
+from nacre.core.registry import resolve, snake_case
+from nacre.core.scope import Scope, annotate, current_scope, mask_of
+from nacre.core.variables import Variable
+
+__all__ = ["Layer", "LayerError", "check_rank", "layers_of", "unique_names", "variables_of"]
+
+
+class LayerError(NacreError, ValueError, TypeError):
+    """A layer's own code failed; the message says which layer and on what."""
+
+
+@dataclass
+class Internals:
+    """What Nacre keeps about a layer, apart from the layer's own attributes."""
+
+    policy: DTypePolicy
+    seed: int | None
+    name: str | None = None
+    trainable: bool = True
+    activity_regularizer: Any = None
+    input_shape: tuple[int | None, ...] | None = None
+    initial_weights: Sequence[Any] | None = None
+    variables: dict[str, Variable] = field(default_factory=dict)
+    nodes: list[symbolic.Node] = field(default_factory=list)
+    built: bool = False  # its own build() has run
+    complete: bool = False  # it was called as the outermost layer, so everything in it has weights
+    entropy: int | None = None  # stands in for the seed where none is set
+
+
+class Layer(Configurable):
+    """Something with weights that turns arrays into arrays.
+
+    The short way is one method, which asks for what it needs::
+
+        class Dense(nacre.layers.Layer):
+            def __init__(self, units):
+                super().__init__()
+                self.units = units
+
+            def call(self, x):
+                kernel = self.weight("kernel", (x.shape[-1], self.units), "glorot_uniform")
+                bias = self.weight("bias", (self.units,), "zeros")
+                return x @ kernel + bias
+
+    The Keras way works too: ``build(self, input_shape)`` makes weights with ``add_weight``, and
+    ``call(self, x, training=False, mask=None)`` may take either keyword.
+
+    Args:
+        name: the layer's name; numbered automatically within a model if not given.
+        trainable: whether an optimizer may change its weights.
+        dtype: a data type or precision policy such as ``"mixed_bfloat16"``.
+        activity_regularizer: a penalty on the output, added to the loss, averaged over the batch.
+        input_shape: the shape of one example, for the first layer of a ``Sequential``.
+        weights: initial values, in the order of ``get_weights()``.
+    """
+
+    supports_masking = False
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super().__new__(cls, *args, **kwargs)
+        object.__setattr__(
+            self, "_internals", Internals(policy=as_policy(None), seed=random.current_seed())
+        )
+        return self
+
+    _internals: Internals
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        activity_regularizer: Any = None,
+        input_shape: Sequence[int | None] | None = None,
+        input_dim: int | None = None,
+        weights: Sequence[Any] | None = None,
+    ) -> None:
+        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+            raise ArgumentError(
+                explain(
+                    f"{type(self).__name__} cannot have this name.",
+                    expected="a non-empty string without '/'",
+                    received=repr(name),
+                )
+            )
+        own = self._internals
+        own.name = name
+        own.trainable = trainable
+        own.policy = as_policy(dtype)
+        own.activity_regularizer = resolve("regularizer", activity_regularizer)
+        if input_dim is not None:
+            input_shape = (input_dim,)
+        own.input_shape = None if input_shape is None else tuple(input_shape)
+        own.initial_weights = weights
+
+    # What a layer may ask for while it runs
+
+    def weight(
+        self,
+        name: str,
+        shape: Sequence[int],
+        initializer: Any = "glorot_uniform",
+        *,
+        regularizer: Any = None,
+        dtype: Any = None,
+    ) -> jax.Array:
+        """The weight called ``name``, made on first use, in the layer's compute type.
+
+        Raises:
+            ShapeError: the layer was built for inputs of another size.
+        """
+        variable = self._variable(name, shape, initializer, dtype, True, regularizer)
+        value = variable.value
+        if is_floating(value.dtype) and value.dtype != self.compute_dtype:
+            value = value.astype(self.compute_dtype)
+        return value
+
+    def state(
+        self, name: str, shape: Sequence[int] = (), initializer: Any = "zeros", *, dtype: Any = None
+    ) -> Variable:
+        """A variable that the layer itself updates, with ``.value`` and ``.assign(new)``."""
+        return self._variable(name, shape, initializer, dtype, False, None)
+
+    def key(self) -> jax.Array:
+        """A new random key. It depends on the call's key, the layer's path and the call's count."""
+        scope = current_scope()
+        if scope is None:
+            return random.key(random.fresh_seed())
+        return scope.next_key(self)
+
+    @property
+    def training(self) -> bool:
+        """Whether the call that is running is a training step."""
+        scope = current_scope()
+        return scope is not None and scope.training
+
+    def mask(self, x: Any) -> Any:
+        """The mask that came with ``x``, True where a step counts, or None."""
+        return mask_of(x)
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a scalar to the loss of the step that is running."""
+        scope = current_scope()
+        if scope is not None:
+            scope.require_own_trace("add_loss()")
+            scope.losses.extend(loss if isinstance(loss, list | tuple) else [loss])
+
+    def add_weight(
+        self,
+        shape: Sequence[int] | None = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+        name: str | None = None,
+    ) -> Variable:
+        """Make a variable in ``build``. Without a name it takes that of its attribute."""
+        shape = () if shape is None else shape
+        if initializer is None:
+            floating = is_floating(dtype or self.variable_dtype)
+            initializer = "glorot_uniform" if floating and len(tuple(shape)) else "zeros"
+        if name is None:
+            name, count = "variable", 0
+            while name in self._internals.variables:
+                count += 1
+                name = f"variable_{count}"
+        return self._variable(name, shape, initializer, dtype, trainable, regularizer)
+
+    def _variable(
+        self,
+        name: str,
+        shape: Sequence[int],
+        initializer: Any,
+        dtype: Any,
+        trainable: bool,
+        regularizer: Any,
+    ) -> Variable:
+        shape = tuple(shape)
+        variable = self._internals.variables.get(name)
+        if variable is None:
+            return self._make_variable(name, shape, initializer, dtype, trainable, regularizer)
+        if variable.shape != shape:
+            raise ShapeError(
+                explain(
+                    f"{self._where()} was built for inputs of another size: its {name!r} has the "
+                    f"shape {variable.shape}, and this call needs {shape}.",
+                    expected=f"inputs that fit {name} {variable.shape}",
+                    received=f"inputs that need {name} {shape}",
+                    fix="feed inputs of the same size, or make a second layer instead of sharing "
+                    "this one.",
+                )
+            )
+        return variable
+
+    def _make_variable(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Any,
+        dtype: Any,
+        trainable: bool,
+        regularizer: Any,
+    ) -> Variable:
+        scope = current_scope()
+        if scope is not None and scope.bindings is not None:
+            raise BuildError(
+                explain(
+                    f"{self._where()} asked for the new weight {name!r} inside a compiled call.",
+                    expected="every weight exists before the model is lifted",
+                    fix="ask for it in every call, not only in training; or call the model once "
+                    "on an example first.",
+                )
+            )
+        if not all(isinstance(size, int | np.integer) and size >= 0 for size in shape):
+            raise ShapeError(
+                explain(
+                    f"{self._where()} needs the weight {name!r}, whose shape is not known.",
+                    expected="whole numbers",
+                    received=shape,
+                    fix="give the sizes that weights depend on; None is for the batch and for time.",
+                )
+            )
+        variable = Variable(
+            initializer,
+            shape,
+            dtype or self.variable_dtype,
+            trainable,
+            name,
+            regularizer,
+            seed=self._internals.seed,
+        )
+        self._internals.variables[name] = variable
+        return variable
+
+    # Calling
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights, given the shape of the inputs. Layers may leave this out."""
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs from the inputs. Every layer writes this."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method call(self, x).")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if symbolic.contains_symbolic((args, kwargs)):
+            node = symbolic.record(self, args, kwargs)
+            self._internals.nodes.append(node)
+            return node.outputs
+        scope = current_scope()
+        if scope is None:
+            return self._call_eagerly(args, kwargs)
+        return self._call_in(scope, args, kwargs)
+
+    def _call_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        args, kwargs = jax.tree.map(
+            jnp.asarray, (_arrays_from_lists(args), kwargs), is_leaf=_is_flag
+        )
+        self._complete(args, kwargs)
+        scope = Scope(training=bool(kwargs.get("training")), make_key=random.next_eager_key)
+        scope.paths = _paths_of(self)
+        with scope:
+            outputs = self._call_in(scope, args, kwargs)
+        for identity, value in scope.updates.items():
+            if isinstance(value, jax.core.Tracer):
+                raise PurityError(
+                    explain(
+                        f"{self._where()} updates its {scope.updated[identity].name!r} inside a JAX "
+                        "transformation (jax.grad, jax.jit, ...), from which it cannot leave.",
+                        fix="lift the model first: apply, params, state = nacre.lift(model), and "
+                        "transform apply.",
+                    )
+                )
+            scope.updated[identity].replace(value)
+        return outputs
+
+    def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Make and draw every weight below this layer, by one abstract call."""
+        if not self._internals.complete:
+            symbolic.infer(self._call_in_current, args, kwargs)
+            self._internals.complete = True
+            draw_values(self)
+
+    def _call_in_current(self, *args: Any, **kwargs: Any) -> Any:
+        scope = current_scope()
+        assert scope is not None
+        return self._call_in(scope, args, kwargs)
+
+    def _call_in(self, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        accepts_training, accepts_mask = _call_keywords(type(self))
+        training = scope.training
+        if kwargs.get("training") is not None:
+            scope.training = bool(kwargs["training"])
+        kwargs = dict(kwargs)
+        kwargs.pop("training", None)
+        if accepts_training:
+            kwargs["training"] = scope.training
+        incoming = mask_of(args[0]) if args else None
+        if accepts_mask:
+            kwargs.setdefault("mask", _masks_of(args[0]) if args else None)
+        elif kwargs.get("mask") is not None:
+            incoming = kwargs.pop("mask")
+            annotate(args[0], mask=incoming)
+        scope.stack.append(self)
+        try:
+            args = tuple(self._cast(argument) for argument in args)
+            self._build_once(args)
+            outputs = self.call(*args, **kwargs)
+        except (TypeError, ValueError, IndexError) as error:
+            if isinstance(error, NacreError):
+                raise
+            raise LayerError(
+                explain(f"{self._where()} failed: {error}", received=_shapes_text(args))
+            ) from error
+        finally:
+            scope.stack.pop()
+            scope.training = training
+        self._note_mask(args, incoming, outputs)
+        self._penalise_activity(scope, outputs)
+        scope.records.append((self, args, outputs))
+        return outputs
+
+    def _build_once(self, args: tuple[Any, ...]) -> None:
+        own = self._internals
+        if own.built:
+            return
+        if type(self).build is not Layer.build:
+            with jax.ensure_compile_time_eval():  # values made in build() must not be traced
+                self.build(_input_shapes(args[0]) if args else None)
+        own.built = True
+
+    def _cast(self, argument: Any) -> Any:
+        compute = self.compute_dtype
+
+        def cast(x: Any) -> Any:
+            if not hasattr(x, "dtype") or x.dtype == compute or not is_floating(x.dtype):
+                return x
+            mask, result = mask_of(x), x.astype(compute)
+            return annotate(result, mask=mask)
+
+        return jax.tree.map(cast, argument)
+
+    def _note_mask(self, args: tuple[Any, ...], incoming: Any, outputs: Any) -> None:
+        if not isinstance(outputs, jax.Array) or mask_of(outputs) is not None:
+            return
+        if type(self).compute_mask is not Layer.compute_mask:
+            annotate(outputs, mask=self.compute_mask(args[0], _masks_of(args[0])))
+        elif self.supports_masking and incoming is not None:
+            annotate(outputs, mask=incoming)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask of the outputs, given that of the inputs. Layers may override this."""
+        return mask if self.supports_masking else None
+
+    def _penalise_activity(self, scope: Scope, outputs: Any) -> None:
+        penalty = self._internals.activity_regularizer
+        if penalty is not None:
+            for output in jax.tree.leaves(outputs):
+                scope.losses.append(penalty(output) / max(output.shape[0], 1))
+
+    def _where(self) -> str:
+        scope = current_scope()
+        return f"{type(self).__name__} {self.name!r}" if scope is None else scope.where(self)
+
+    # Description
+
+    @property
+    def name(self) -> str:
+        """The name given, or the class's name in snake case."""
+        return self._internals.name or snake_case(type(self).__name__)
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._internals.name = name
+
+    @property
+    def built(self) -> bool:
+        """Whether the layer has its weights."""
+        return self._internals.built
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        self._internals.built = value
+
+    @property
+    def trainable(self) -> bool:
+        """Whether an optimizer may change the weights. Setting it sets every layer inside too."""
+        return self._internals.trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._internals.trainable = bool(value)
+        for _, layer in self.children():
+            layer.trainable = value
+
+    @property
+    def dtype_policy(self) -> DTypePolicy:
+        return self._internals.policy
+
+    @property
+    def compute_dtype(self) -> str:
+        """The data type of the layer's arithmetic."""
+        return self._internals.policy.compute_dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        """The data type of the layer's weights."""
+        return self._internals.policy.variable_dtype
+
+    dtype = variable_dtype
+
+    @property
+    def input(self) -> Any:
+        """The symbolic tensor the layer was first called on."""
+        inputs = self._first_node().args
+        return inputs[0] if len(inputs) == 1 else list(inputs)
+
+    @property
+    def output(self) -> Any:
+        """The symbolic tensor the layer returned when it was first called on one."""
+        return self._first_node().outputs
+
+    def _first_node(self) -> symbolic.Node:
+        if not self._internals.nodes:
+            raise BuildError(
+                explain(
+                    f"{self._where()} has no symbolic input or output yet.",
+                    expected="a layer of a functional model, or of a Sequential with a known input",
+                    fix="start the model with nacre.Input(shape=...).",
+                )
+            )
+        return self._internals.nodes[0]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the outputs for inputs of ``input_shape``; None stands for unknown sizes."""
+        tensors = jax.tree.map(
+            lambda shape: symbolic.SymbolicTensor(shape, self.compute_dtype),
+            input_shape,
+            is_leaf=_is_shape,
+        )
+        outputs = symbolic.infer(self._call_in_current, (tensors,), {})
+        return jax.tree.map(lambda tensor: tensor.shape, outputs)
+
+    # The tree of layers
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        for path, variable in _variables_in(name, value):
+            self._adopt(path, variable)
+        super().__setattr__(name, value)
+
+    def _adopt(self, name: str, variable: Variable) -> None:
+        variables = self._internals.variables
+        known = next((key for key, item in variables.items() if item is variable), None)
+        if known is None:
+            variables[name] = variable
+        elif known.startswith("variable") and name not in variables:
+            self._internals.variables = {
+                (name if key == known else key): item for key, item in variables.items()
+            }
+            variable.name = name
+
+    def children(self) -> Iterator[tuple[str, Layer]]:
+        """The layers inside this one with their names: attributes, and items of lists and dicts."""
+        for name, value in vars(self).items():
+            if name not in ("_internals", "_constructor_arguments"):
+                yield from _layers_in(name, value)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """Every variable, in layer order."""
+        return list(variables_of(self).values())
+
+    variables = weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables that an optimizer may change."""
+        frozen = frozen_variables(self)
+        return [v for v in self.weights if id(v) not in frozen]
+
+    trainable_variables = trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The variables that an optimizer leaves alone: state, and what is frozen."""
+        frozen = frozen_variables(self)
+        return [v for v in self.weights if id(v) in frozen]
+
+    non_trainable_variables = non_trainable_weights
+
+    def get_weights(self) -> list[np.ndarray]:
+        """The values of all variables, in layer order."""
+        draw_values(self)
+        return [variable.numpy() for variable in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace the values of all variables, in the order of :meth:`get_weights`."""
+        variables = variables_of(self)
+        weights = [np.asarray(array) for array in weights]
+        expected = {path: variable.shape for path, variable in variables.items()}
+        if [array.shape for array in weights] != list(expected.values()):
+            raise ShapeError(
+                explain(
+                    f"{self._where()}: set_weights got arrays that do not fit.",
+                    expected=", ".join(f"{path} {shape}" for path, shape in expected.items())
+                    or "no arrays: the layer has no weights yet (call it on an example first)",
+                    received=", ".join(str(array.shape) for array in weights) or "no arrays",
+                )
+            )
+        for variable, array in zip(variables.values(), weights):
+            variable.replace(jnp.asarray(array, dtype=variable.dtype))
+
+    def count_params(self) -> int:
+        """The number of values in all variables."""
+        return sum(variable.size for variable in self.weights)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+
+def _layers_in(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
+    if isinstance(value, Layer):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _layers_in(f"{name}/{index}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _layers_in(f"{name}/{key}", item)
+
+
+def _variables_in(name: str, value: Any) -> Iterator[tuple[str, Variable]]:
+    if isinstance(value, Variable):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _variables_in(f"{name}/{index}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _variables_in(f"{name}/{key}", item)
+
+
+def layers_of(root: Layer) -> dict[str, Layer]:
+    """Every layer below ``root`` by its path, in layer order; ``root`` itself is ``""``."""
+    return {path: layer for path, layer, _ in _walk(root)}
+
+
+def _walk(root: Layer) -> list[tuple[str, Layer, bool]]:
+    """Each layer once, with its path and whether it and all layers around it are trainable."""
+    found: list[tuple[str, Layer, bool]] = []
+    seen: set[int] = set()
+
+    def visit(layer: Layer, path: str, trainable: bool) -> None:
+        if id(layer) in seen:
+            return
+        seen.add(id(layer))
+        trainable = trainable and layer.trainable
+        found.append((path, layer, trainable))
+        for name, child in layer.children():
+            visit(child, f"{path}/{name}" if path else name, trainable)
+
+    visit(root, "", True)
+    return found
+
+
+def variables_of(root: Layer) -> dict[str, Variable]:
+    """Every variable below ``root`` by its path, in layer order.
+
+    A path is made of the names on the way from the root: ``"block1/conv/kernel"``. A variable that
+    is reached twice, because a layer is shared, has the path that comes first.
+    """
+    variables: dict[str, Variable] = {}
+    seen: set[int] = set()
+    for path, layer, _ in _walk(root):
+        for name, variable in layer._internals.variables.items():
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                variables[f"{path}/{name}" if path else name] = variable
+    return variables
+
+
+def frozen_variables(root: Layer) -> set[int]:
+    """The identities of the variables that an optimizer must leave alone."""
+    return {
+        id(variable)
+        for _, layer, trainable in _walk(root)
+        for variable in layer._internals.variables.values()
+        if not (trainable and variable.trainable)
+    }
+
+
+def draw_values(root: Layer) -> None:
+    """Draw the initial values that have not been drawn, each from the seed and its path."""
+    own = root._internals
+    if own.entropy is None:
+        own.entropy = random.fresh_seed()
+    for path, variable in variables_of(root).items():
+        variable.draw(path, own.entropy)
+    for _, layer, _ in _walk(root):
+        values = layer._internals.initial_weights
+        if values is not None and layer._internals.variables:
+            layer._internals.initial_weights = None
+            layer.set_weights(values)
+
+
+def unique_names(layers: Sequence[Layer]) -> list[str]:
+    """A name for each layer: its own, or its class's with a number (``dense``, ``dense_1``)."""
+    given = {layer._internals.name for layer in layers} - {None}
+    taken: set[str] = set()
+    names: list[str] = []
+    for layer in layers:
+        name, count = layer.name, 0
+        if layer._internals.name is None:
+            while name in taken or name in given:
+                count += 1
+                name = f"{layer.name}_{count}"
+        elif name in taken:
+            raise ArgumentError(
+                explain(
+                    f"Two layers are named {name!r}.",
+                    expected="a name of its own for each layer",
+                    fix="rename one of them, or leave names out to have them numbered.",
+                )
+            )
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def check_rank(layer: Layer, x: Any, rank: int, axes: str, fix: str) -> None:
+    """Raise a teaching error unless ``x`` has ``rank`` axes."""
+    if x.ndim != rank:
+        raise ShapeError(
+            explain(
+                f"{layer._where()} takes inputs with {rank} axes.",
+                expected=axes,
+                received=f"shape {tuple(x.shape)}, {x.ndim} axes",
+                fix=fix,
+            )
+        )
+
+
+def _paths_of(root: Layer) -> dict[int, str]:
+    return {id(layer): path for path, layer in layers_of(root).items()}
+
+
+@functools.cache
+def _call_keywords(cls: type[Layer]) -> tuple[bool, bool]:
+    parameters = inspect.signature(cls.call).parameters
+    return "training" in parameters, "mask" in parameters
+
+
+def _masks_of(inputs: Any) -> Any:
+    if isinstance(inputs, list | tuple):
+        masks = [mask_of(x) for x in inputs]
+        return masks if any(mask is not None for mask in masks) else None
+    return mask_of(inputs)
+
+
+def _is_flag(value: Any) -> bool:
+    return value is None or isinstance(value, bool | str)
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        size is None or isinstance(size, int | np.integer) for size in value
+    )
+
+
+def _arrays_from_lists(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Read nested lists of numbers as arrays, as in ``layer([[1.0, 2.0]])``."""
+
+    def convert(value: Any) -> Any:
+        leaf = value
+        while isinstance(leaf, list | tuple) and leaf:
+            leaf = leaf[0]
+        is_numbers = isinstance(value, list | tuple) and isinstance(leaf, bool | int | float)
+        return np.asarray(value) if is_numbers else value
+
+    return tuple(convert(argument) for argument in args)
+
+
+def _input_shapes(inputs: Any) -> Any:
+    """The shapes handed to ``build``: None for the batch."""
+    return jax.tree.map(lambda x: (None, *x.shape[1:]), inputs)
+
+
+def _shapes_text(args: Any) -> str:
+    leaves = [x for x in jax.tree.leaves(args) if hasattr(x, "shape")]
+    return ", ".join(f"shape {tuple(x.shape)} {x.dtype}" for x in leaves) or "no arrays"
