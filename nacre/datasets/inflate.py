@@ -79,6 +79,11 @@ class Inflated:
                 raise self.damaged(f"ends {size:,} bytes too early, inside {what}")
             size -= len(piece)
 
+    def drain(self) -> None:
+        """Read to the end, so that a checksum there is compared."""
+        while self.read(CHUNK):
+            pass
+
     def _inflate(self, size: int) -> bytes:
         while True:
             chunk = self._pending or self._file.read(CHUNK)

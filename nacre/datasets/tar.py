@@ -37,7 +37,8 @@ def read_tar(
         while True:
             header = stream.read_exactly(BLOCK, "a file's header")
             if header == bytes(BLOCK):
-                return  # the end of the archive
+                stream.drain()  # what follows is padding, and gzip's checksum of it all
+                return
             name, size = _parse_header(header, stream)
             if size > most_bytes:
                 raise stream.damaged(f"claims that {name!r} has {size:,} bytes")

@@ -239,6 +239,12 @@ def test_tar_refuses(tmp_path, content, message):
         read_all(write(tmp_path, content))
 
 
+def test_tar_compares_the_checksum_at_the_end(tmp_path):
+    packed = gzip.compress(SMALL)
+    with pytest.raises(FileFormatError, match="incorrect data check"):
+        read_all(write(tmp_path, packed[:-8] + bytes(4) + packed[-4:]))
+
+
 def with_size(text: bytes) -> bytes:
     block = bytearray(SMALL[:512])
     block[124:136] = text.ljust(12, b"\0")
