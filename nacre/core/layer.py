@@ -27,7 +27,32 @@ from nacre.core.registry import resolve, snake_case
 from nacre.core.scope import Scope, annotate, current_scope, mask_of
 from nacre.core.variables import Variable
 
-__all__ = ["Layer", "LayerError", "check_rank", "layers_of", "unique_names", "variables_of"]
+__all__ = [
+    "Layer",
+    "LayerError",
+    "check_rank",
+    "draw_values",
+    "frozen_variables",
+    "layers_of",
+    "structure_version",
+    "unique_names",
+    "variables_of",
+]
+
+_structure_version = 0
+
+
+def structure_version() -> int:
+    """A number that grows whenever any layer gains a layer or variable, or is frozen or freed.
+
+    What was worked out about a model's structure holds as long as it stays the same.
+    """
+    return _structure_version
+
+
+def _structure_changed() -> None:
+    global _structure_version
+    _structure_version += 1
 
 
 class LayerError(NacreError, ValueError, TypeError):
@@ -256,12 +281,15 @@ class Layer(Configurable):
             seed=self._internals.seed,
         )
         self._internals.variables[name] = variable
+        _structure_changed()
         return variable
 
     # Calling
 
     def build(self, input_shape: Any) -> None:
         """Make the weights, given the shape of the inputs. Layers may leave this out."""
+
+    build.makes_no_weights = True  # type: ignore[attr-defined]
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs from the inputs. Every layer writes this."""
@@ -349,7 +377,7 @@ class Layer(Configurable):
         own = self._internals
         if own.built:
             return
-        if type(self).build is not Layer.build:
+        if not getattr(type(self).build, "makes_no_weights", False):
             with jax.ensure_compile_time_eval():  # values made in build() must not be traced
                 self.build(_input_shapes(args[0]) if args else None)
         own.built = True
@@ -415,6 +443,7 @@ class Layer(Configurable):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._internals.trainable = bool(value)
+        _structure_changed()
         for _, layer in self.children():
             layer.trainable = value
 
@@ -469,8 +498,10 @@ class Layer(Configurable):
     # The tree of layers
 
     def __setattr__(self, name: str, value: Any) -> None:
-        for path, variable in _variables_in(name, value):
-            self._adopt(path, variable)
+        if isinstance(value, Layer | Variable | list | tuple | dict):
+            _structure_changed()
+            for path, variable in _variables_in(name, value):
+                self._adopt(path, variable)
         super().__setattr__(name, value)
 
     def _adopt(self, name: str, variable: Variable) -> None:

@@ -1,0 +1,340 @@
+"""Models: layers that can be trained, saved and described."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from nacre.core import symbolic
+from nacre.core.errors import ArgumentError, BuildError, explain, unknown_name
+from nacre.core.layer import Layer, draw_values, unique_names
+from nacre.core.registry import register
+from nacre.core.symbolic import SymbolicTensor
+from nacre.models.graph import Graph
+from nacre.models.trainer import Trainer
+from nacre.training.history import History
+
+__all__ = ["Model"]
+
+
+@register("layer")
+class Model(Layer):
+    """A layer that can be trained: ``compile``, ``fit``, ``evaluate``, ``predict``, ``save``.
+
+    Made in one of three ways: from symbolic tensors, ``Model(inputs, outputs)``; as a
+    :class:`Sequential`; or by subclassing, with layers as attributes and a method ``call(self, x)``.
+
+    Args:
+        inputs, outputs: symbolic tensors, or lists or dictionaries of them.
+        name: the model's name.
+
+    Example:
+        >>> import nacre
+        >>> x = nacre.Input((4,))
+        >>> y = nacre.layers.Dense(1)(nacre.layers.Dense(8, activation="relu")(x))
+        >>> nacre.Model(x, y).count_params()
+        49
+    """
+
+    def __init__(
+        self, inputs: Any = None, outputs: Any = None, name: str | None = None, **options: Any
+    ) -> None:
+        super().__init__(name=name, **options)
+        if (inputs is None) != (outputs is None):
+            raise ArgumentError("Model needs both inputs and outputs, or neither.")
+        self._graph = None if inputs is None else Graph(inputs, outputs)
+        self._trainer: Trainer | None = None
+        self.stop_training = False
+        if self._graph is not None:
+            unique_names(self._graph.layers())
+            self._internals.complete = True
+
+    def call(self, inputs: Any) -> Any:
+        if self._graph is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} needs a method call(self, x), or Model(inputs, outputs)."
+            )
+        return self._graph.run(inputs, self._where())
+
+    # What it is made of
+
+    def children(self) -> Iterator[tuple[str, Layer]]:
+        if self._graph is not None:
+            layers = self._graph.layers()
+            yield from zip(unique_names(layers), layers)
+        yield from super().children()
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers directly inside the model."""
+        return list({id(layer): layer for _, layer in self.children()}.values())
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer called ``name`` (as in ``summary()``), or the one at ``index``."""
+        if index is not None:
+            return self.layers[index]
+        named = dict(self.children())
+        for layer in self.layers:
+            if layer._internals.name:
+                named.setdefault(layer._internals.name, layer)
+        if name not in named:
+            raise unknown_name("layer", str(name), named)
+        return named[name]
+
+    @property
+    def has_known_input(self) -> bool:
+        """Whether the shape of the input is known before any data is seen."""
+        try:
+            return bool(jax.tree.leaves(self.input))
+        except BuildError:
+            return False
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input, or inputs in their structure."""
+        return super().input if self._graph is None else self._graph.inputs
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output, or outputs in their structure."""
+        return super().output if self._graph is None else self._graph.outputs
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic inputs in a list."""
+        return jax.tree.leaves(self.input)
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic outputs in a list."""
+        return jax.tree.leaves(self.output)
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the input, None where unknown."""
+        return jax.tree.map(lambda tensor: tensor.shape, self.input)
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the output, None where unknown."""
+        return jax.tree.map(lambda tensor: tensor.shape, self.output)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for inputs of ``input_shape``, the batch included (None: any size)."""
+        if input_shape is None:
+            draw_values(self)
+            return
+        shapes = jax.tree.map(
+            lambda shape: symbolic.SymbolicTensor(shape, "float32"),
+            input_shape,
+            is_leaf=lambda leaf: isinstance(leaf, tuple | list)
+            and all(size is None or isinstance(size, int) for size in leaf),
+        )
+        self._complete((shapes,), {})
+
+    build.makes_no_weights = True  # type: ignore[attr-defined]
+
+    def build_from(self, inputs: Any) -> None:
+        """Make the weights for inputs like these arrays, of any batch size."""
+        if not self._internals.complete:
+            like = jax.tree.map(lambda x: SymbolicTensor((None, *x.shape[1:]), x.dtype), inputs)
+            self._complete((like,), {})
+        draw_values(self)
+
+    def _changed(self) -> None:
+        """What was compiled for the model's earlier layers no longer holds."""
+        if self._trainer is not None:
+            self._trainer.forget_programs()
+
+    # Training
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
+    ) -> None:
+        """Say how the model is trained.
+
+        Args:
+            optimizer: a name, an optimizer, or any Optax gradient transformation.
+            loss: a name, a loss, or a function ``(y_true, y_pred) -> loss of each example``; for
+                several outputs a list, or a dictionary by output name.
+            metrics: names, metrics or functions, in a list; for several outputs a list of lists or
+                a dictionary by output name.
+            loss_weights: the weight of each output's loss in the sum, 1 by default.
+            weighted_metrics: metrics to which sample weights apply.
+        """
+        self._trainer = Trainer(self, optimizer, loss, metrics, loss_weights, weighted_metrics)
+
+    @property
+    def trainer(self) -> Trainer:
+        """What :meth:`compile` made."""
+        if self._trainer is None:
+            raise BuildError(
+                explain(
+                    f"{self._where()} has not been compiled, so it has no optimizer and no loss.",
+                    fix='call model.compile(optimizer="adam", loss=..., metrics=[...]) first.',
+                )
+            )
+        return self._trainer
+
+    @property
+    def compiled(self) -> bool:
+        """Whether :meth:`compile` has been called."""
+        return self._trainer is not None
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer, whose ``learning_rate`` can be read and set while training."""
+        return None if self._trainer is None else self._trainer.optimizer
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names that ``evaluate`` returns values for, in order."""
+        return self.trainer.metrics_names
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        validation_batch_size: int | None = None,
+    ) -> History:
+        """Train the model.
+
+        Args:
+            x: the inputs, an array with the examples along its first axis; or a tuple, list or
+                dictionary of arrays.
+            y: the targets, in the structure of the outputs.
+            batch_size: examples in a step, 32 by default. The last step of an epoch takes what
+                is left.
+            epochs: the epoch to stop at: ``epochs - initial_epoch`` are run.
+            verbose: 0 silent, 1 a progress bar, 2 one line an epoch.
+            callbacks: a list of :class:`~nacre.callbacks.Callback`.
+            validation_split: the share of the data, at its end, that is kept for validation.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate after each epoch.
+            shuffle: whether to draw a new order for each epoch.
+            class_weight: the weight of each class, by its number.
+            sample_weight: the weight of each example.
+            initial_epoch: the epoch to start from, when a run is resumed.
+            validation_batch_size: examples in a step of validation.
+
+        Returns:
+            A :class:`History` whose ``history`` maps each name to its value after each epoch.
+        """
+        return self.trainer.fit(
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            validation_batch_size=validation_batch_size,
+        )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        sample_weight: Any = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """The loss and metrics on data, without training.
+
+        Returns:
+            The loss; with metrics, a list in the order of ``metrics_names``; with ``return_dict``, a
+            dictionary.
+        """
+        return self.trainer.evaluate(
+            x,
+            y,
+            batch_size=batch_size,
+            verbose=verbose,
+            sample_weight=sample_weight,
+            callbacks=callbacks,
+            return_dict=return_dict,
+        )
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = 0,
+        callbacks: Any = None,
+    ) -> Any:
+        """The outputs for many inputs, as NumPy arrays.
+
+        Args:
+            x: the inputs.
+            batch_size: examples in a step, 32 by default.
+            verbose: 1 shows progress.
+        """
+        return self._predictor().predict(x, batch_size, verbose, callbacks)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch, as NumPy arrays."""
+        return self._predictor().predict(x, len(jax.tree.leaves(x)[0]), 0, None)
+
+    def _predictor(self) -> Trainer:
+        if self._trainer is None:
+            if self._untrained is None:
+                self._untrained = Trainer(self)
+            return self._untrained
+        return self._trainer
+
+    _untrained: Trainer | None = None
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One step of training on one batch.
+
+        Returns:
+            The loss and metrics, running means since :meth:`reset_metrics` as in Keras; in the form
+            that :meth:`evaluate` returns them.
+        """
+        return self.trainer.train_on_batch(x, y, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """The loss and metrics on one batch; see :meth:`train_on_batch`."""
+        return self.trainer.test_on_batch(x, y, sample_weight, return_dict)
+
+    def reset_metrics(self) -> None:
+        """Start the running means of ``train_on_batch`` and ``test_on_batch`` anew."""
+        self.trainer.reset_metrics()
+
+    def get_config(self) -> dict[str, Any]:
+        if type(self) is Model and self._graph is not None:
+            raise NotImplementedError
+        return super().get_config()

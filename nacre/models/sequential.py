@@ -1,0 +1,184 @@
+"""A model that is a stack of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+
+from nacre.core.errors import ArgumentError, BuildError, explain
+from nacre.core.layer import Layer, draw_values, unique_names
+from nacre.core.registry import register
+from nacre.core.symbolic import SymbolicTensor
+from nacre.layers.input import InputLayer
+from nacre.models.graph import fit_to_input
+from nacre.models.model import Model
+
+__all__ = ["Sequential"]
+
+
+@register("layer")
+class Sequential(Model):
+    """A stack of layers: the output of each is the input of the next.
+
+    The shape of the input is given by ``Input(...)`` first, by ``input_shape=`` on the first layer,
+    or taken from the first data.
+
+    Args:
+        layers: the layers, in order.
+        name: the model's name.
+        trainable: whether an optimizer may change the weights.
+
+    Example:
+        >>> import nacre
+        >>> model = nacre.Sequential([nacre.Input((4,)), nacre.layers.Dense(3)])
+        >>> model.add(nacre.layers.Dense(1))
+        >>> model.count_params()
+        19
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer | SymbolicTensor] | None = None,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self._stack: list[Layer] = []
+        self._tensors: list[Any] = []  # the input, then the output of each layer
+        for layer in layers or []:
+            self.add(layer)
+
+    def add(self, layer: Layer | SymbolicTensor) -> None:
+        """Put a layer on top of the stack."""
+        if isinstance(layer, SymbolicTensor):
+            self._begin(layer)
+            return
+        if not isinstance(layer, Layer):
+            raise ArgumentError(
+                explain(
+                    "A Sequential is made of layers.",
+                    expected="a layer, such as Dense(10)",
+                    received=f"{layer!r} ({type(layer).__name__})",
+                    fix=f"write {layer.__name__}(...)." if isinstance(layer, type) else None,
+                )
+            )
+        if not self._stack and not self._tensors:
+            start = _input_of(layer)
+            if start is not None:
+                self._begin(start)
+            if isinstance(layer, InputLayer):
+                return
+        if any(known is layer for known in self._stack):
+            raise ArgumentError(
+                explain(
+                    f"{layer!r} is in this Sequential already.",
+                    fix="make a second layer, or share it with the functional API.",
+                )
+            )
+        unique_names([*self._stack, layer])
+        if self._tensors:
+            self._tensors.append(layer(self._tensors[-1]))
+        self._stack.append(layer)
+        self._changed()
+
+    def pop(self) -> Layer:
+        """Take the last layer off the stack and return it."""
+        if not self._stack:
+            raise ArgumentError("This Sequential has no layers to pop.")
+        if self._tensors:
+            self._tensors.pop()
+        self._changed()
+        return self._stack.pop()
+
+    def _begin(self, start: SymbolicTensor) -> None:
+        if self._stack or self._tensors:
+            raise ArgumentError(
+                explain(
+                    "An Input can only come first in a Sequential.",
+                    received=f"{len(self._stack)} layers before it",
+                )
+            )
+        self._tensors = [start]
+        self._internals.complete = True
+
+    def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Take the shape of the input from the first data."""
+        if not self._internals.complete:
+            x = args[0]
+            tensor: Any = SymbolicTensor((None, *x.shape[1:]), x.dtype)
+            tensors = [tensor]
+            for layer in self._stack:
+                tensors.append(layer(tensors[-1]))
+            self._tensors = tensors
+            self._internals.complete = True
+            draw_values(self)
+
+    def call(self, x: Any) -> Any:
+        if self._tensors and isinstance(x, jax.Array):
+            x = fit_to_input(self._tensors[0], x, self._where())
+        for layer in self._stack:
+            x = layer(x)
+        return x
+
+    def children(self) -> Iterator[tuple[str, Layer]]:
+        yield from zip(unique_names(self._stack), self._stack)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in order."""
+        return list(self._stack)
+
+    @property
+    def input(self) -> Any:
+        return self._known()[0]
+
+    @property
+    def output(self) -> Any:
+        return self._known()[-1]
+
+    def _known(self) -> list[Any]:
+        if not self._tensors:
+            raise BuildError(
+                explain(
+                    f"{self._where()} does not know the shape of its input yet.",
+                    fix="begin with nacre.Input(shape=...), or call the model on data first.",
+                )
+            )
+        return self._tensors
+
+    def get_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {"name": self._internals.name, "trainable": self.trainable}
+        config["layers"] = list(self._stack)
+        if self._tensors:
+            start = self._tensors[0]
+            config["input"] = {
+                "batch_shape": start.shape,
+                "dtype": start.dtype.name,
+                "name": start.name,
+            }
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Sequential:
+        config = dict(config)
+        start = config.pop("input", None)
+        layers = config.pop("layers", [])
+        if start is not None:
+            tensor = SymbolicTensor(start["batch_shape"], start["dtype"], name=start["name"])
+            layers = [tensor, *layers]
+        return cls(layers, **config)
+
+
+def _input_of(layer: Layer) -> SymbolicTensor | None:
+    """The input that a first layer asks for, or None."""
+    if isinstance(layer, Model) and layer.has_known_input:
+        start = layer.input
+        if isinstance(start, SymbolicTensor):
+            return SymbolicTensor(start.shape, start.dtype)
+    shape = layer._internals.input_shape
+    if shape is None:
+        return None
+    batch = layer.batch_size if isinstance(layer, InputLayer) else None
+    return SymbolicTensor((batch, *shape), getattr(layer, "input_dtype", "float32"))

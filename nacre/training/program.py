@@ -1,0 +1,143 @@
+"""Many steps in one compiled call, with one program for every number of steps.
+
+A call runs *segments*: a segment is some full steps, one after the other, then perhaps the short
+last step of an epoch. Bounds are values, not shapes, so a call of one step and a call of ten epochs
+are the same program. The loop stops at the first loss that is not finite, with the last good carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from nacre.training.objective import Objective
+from nacre.training.step import Carry, Constants
+
+__all__ = ["FULL", "MOST_SEGMENTS", "SHORT", "START", "Program"]
+
+# The columns of a segment: where its examples begin in the order, how many full steps it has,
+# whether the short step follows, and whether the epoch (and so its metrics) ends with it.
+START, FULL, SHORT, ENDS = range(4)
+
+MOST_SEGMENTS = 64
+MOST_INDICES = 2**18
+
+
+class Program:
+    """A compiled run of steps over examples that lie on the device.
+
+    Args:
+        step: a function ``(carry, batch, constants) -> carry``.
+        objective: gives the metrics' first totals and their results.
+        count: the number of examples.
+        batch_size: examples in a full step.
+        ordered: whether examples are taken in a given order, or as they lie.
+        donate: whether a call may reuse the memory of the carry it is given.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Carry, Any, Constants], Carry],
+        objective: Objective,
+        count: int,
+        batch_size: int,
+        *,
+        ordered: bool,
+        donate: bool = True,
+    ) -> None:
+        self.count = count
+        self.batch_size = batch_size
+        self.full_steps = count // batch_size
+        self.remainder = count % batch_size
+        self.steps = self.full_steps + bool(self.remainder)
+        self.ordered = ordered
+        self.names = objective.result_names
+        self.most_epochs = max(1, min(MOST_SEGMENTS, MOST_INDICES // count)) if ordered else 1
+        self._step = step
+        self._objective = objective
+        self._run = jax.jit(self._segments, donate_argnums=(0,) if donate else ())
+
+    def __call__(
+        self,
+        carry: Carry,
+        constants: Constants,
+        data: Any,
+        order: jax.Array | None,
+        segments: list[tuple[int, int, int, int]],
+    ) -> tuple[Carry, jax.Array]:
+        """Run segments. Returns the carry and, for each segment, a row of metrics.
+
+        A row begins with 1 if every loss was finite, else 0.
+        """
+        table = np.zeros((self.most_epochs, 4), np.int32)
+        table[: len(segments)] = segments
+        return self._run(carry, constants, data, order, table, np.int32(len(segments)))
+
+    def _segments(
+        self,
+        carry: Carry,
+        constants: Constants,
+        data: Any,
+        order: jax.Array | None,
+        segments: jax.Array,
+        count: jax.Array,
+    ) -> tuple[Carry, jax.Array]:
+        initial = self._objective.initial()
+
+        def body(loop: tuple[Any, ...]) -> tuple[Any, ...]:
+            i, carry, rows = loop
+            segment = lax.dynamic_index_in_dim(segments, i, keepdims=False)
+            carry = self._segment(carry, constants, data, order, segment)
+            row = jnp.stack([carry.finite.astype(jnp.float32), *self._objective.results(carry.totals)])
+            ends = (segment[ENDS] > 0) & carry.finite
+            totals = jax.tree.map(lambda a, b: jnp.where(ends, a, b), initial, carry.totals)
+            rows = lax.dynamic_update_index_in_dim(rows, row, i, 0)
+            return i + 1, carry._replace(totals=totals), rows
+
+        def more(loop: tuple[Any, ...]) -> jax.Array:
+            i, carry, _ = loop
+            return (i < count) & carry.finite
+
+        rows = jnp.zeros((self.most_epochs, 1 + len(self.names)), jnp.float32)
+        _, carry, rows = lax.while_loop(more, body, (jnp.int32(0), carry, rows))
+        return carry, rows
+
+    def _segment(
+        self, carry: Carry, constants: Constants, data: Any, order: Any, segment: jax.Array
+    ) -> Carry:
+        start, size = segment[START], self.batch_size
+
+        def batch(offset: jax.Array, size: int) -> Any:
+            if order is None:
+                return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, offset, size), data)
+            rows = lax.dynamic_slice_in_dim(order, offset, size)
+            return jax.tree.map(lambda a: a.at[rows].get(mode="promise_in_bounds"), data)
+
+        if self.full_steps:
+
+            def more(loop: tuple[jax.Array, Carry]) -> jax.Array:
+                i, carry = loop
+                return (i < segment[FULL]) & carry.finite
+
+            def full(loop: tuple[jax.Array, Carry]) -> tuple[jax.Array, Carry]:
+                i, carry = loop
+                return i + 1, self._step(carry, batch(start + i * size, size), constants)
+
+            _, carry = lax.while_loop(more, full, (jnp.int32(0), carry))
+        if self.remainder:
+
+            def short(carry: Carry) -> Carry:
+                offset = start + segment[FULL] * size
+                return self._step(carry, batch(offset, self.remainder), constants)
+
+            carry = lax.cond((segment[SHORT] > 0) & carry.finite, short, lambda c: c, carry)
+        return carry
+
+    def logs(self, row: np.ndarray) -> dict[str, float]:
+        """A row of metrics by name."""
+        return dict(zip(self.names, row[1:].tolist()))

@@ -1,0 +1,136 @@
+"""One step of training or evaluation, as a pure function ``(carry, batch) -> carry``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nacre.training.objective import Objective, masks_of
+
+__all__ = ["Carry", "Constants", "evaluation_step", "forward", "training_step"]
+
+Arrays = dict[str, jax.Array]
+
+
+class Carry(NamedTuple):
+    """What a step reads and replaces.
+
+    Attributes:
+        params: the weights that are trained, by path.
+        state: what layers update themselves, by path.
+        slots: the optimizer's state.
+        totals: the metrics' totals.
+        step: the number of updates made so far.
+        finite: whether every loss so far was a finite number.
+    """
+
+    params: Arrays
+    state: Arrays
+    slots: Any
+    totals: dict[str, Any]
+    step: jax.Array
+    finite: jax.Array
+
+
+class Constants(NamedTuple):
+    """What a step only reads.
+
+    Attributes:
+        frozen: the weights that are not trained, by path.
+        learning_rate: the learning rate, unless the optimizer has a schedule.
+        key: the random key that each step folds its number into.
+    """
+
+    frozen: Arrays
+    learning_rate: Any
+    key: jax.Array
+
+
+def forward(model: Callable[[Any], Any], objective: Objective) -> Callable[[Any], Any]:
+    """From a batch to outputs, their masks and their losses; runs in one call's scope."""
+
+    def compute(batch: dict[str, Any]) -> Any:
+        outputs = model(batch["x"])
+        losses = objective.losses(batch.get("y"), outputs, batch.get("weight"))
+        return outputs, masks_of(outputs, objective.names), losses
+
+    return compute
+
+
+def training_step(
+    apply: Callable[..., Any], objective: Objective, optimizer: Any
+) -> Callable[[Carry, Any, Constants], Carry]:
+    """The step of training. If its loss is not finite, it changes nothing but ``finite``."""
+
+    def step(carry: Carry, batch: dict[str, Any], constants: Constants) -> Carry:
+        key = jax.random.fold_in(constants.key, carry.step)
+
+        def loss_of(params: Arrays) -> Any:
+            (outputs, masks, losses), state, added = apply(
+                {**constants.frozen, **params}, carry.state, batch, training=True, key=key
+            )
+            total = objective.total(losses) + sum(loss.astype(jnp.float32) for loss in added)
+            return total, (outputs, masks, losses, state)
+
+        (total, (outputs, masks, losses, state)), gradients = jax.value_and_grad(
+            loss_of, has_aux=True
+        )(carry.params)
+        if optimizer.schedule is None:
+            learning_rate = constants.learning_rate
+        else:
+            learning_rate = optimizer.learning_rate_at(carry.step)
+        params, slots = optimizer.update(
+            gradients, carry.slots, carry.params, learning_rate=learning_rate, step=carry.step
+        )
+        totals = objective.update(
+            carry.totals,
+            batch.get("y"),
+            outputs,
+            batch.get("weight"),
+            masks,
+            total,
+            losses,
+            batch_size(batch),
+        )
+        new = Carry(params, state, slots, totals, carry.step + 1, jnp.array(True))
+        finite = jnp.isfinite(total)
+        return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, carry)._replace(finite=finite)
+
+    return step
+
+
+def evaluation_step(
+    apply: Callable[..., Any], objective: Objective
+) -> Callable[[Carry, Any, Constants], Carry]:
+    """The step of evaluation: it changes the metrics' totals only."""
+
+    def step(carry: Carry, batch: dict[str, Any], constants: Constants) -> Carry:
+        (outputs, masks, losses), _, added = apply(
+            {**constants.frozen, **carry.params},
+            carry.state,
+            batch,
+            training=False,
+            key=jax.random.fold_in(constants.key, carry.step),
+        )
+        total = objective.total(losses) + sum(loss.astype(jnp.float32) for loss in added)
+        totals = objective.update(
+            carry.totals,
+            batch.get("y"),
+            outputs,
+            batch.get("weight"),
+            masks,
+            total,
+            losses,
+            batch_size(batch),
+        )
+        return carry._replace(totals=totals, step=carry.step + 1)
+
+    return step
+
+
+def batch_size(batch: Any) -> int:
+    """The number of examples in a batch."""
+    return jax.tree.leaves(batch)[0].shape[0]
