@@ -25,7 +25,9 @@ def positive_integer(owner: str, argument: str, value: Any) -> Any:
     return value
 
 
-def integers(owner: str, argument: str, value: Any, count: int, minimum: int = 1) -> tuple[int, ...]:
+def integers(
+    owner: str, argument: str, value: Any, count: int, minimum: int = 1
+) -> tuple[int, ...]:
     """A tuple of ``count`` whole numbers, from one number or as many as there are axes."""
     values = (value,) * count if isinstance(value, int | np.integer) else value
     good = (

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from nacre.core import random, symbolic
 from nacre.core.configurable import Configurable
@@ -268,7 +269,7 @@ class Layer(Configurable):
                     f"{self._where()} needs the weight {name!r}, whose shape is not known.",
                     expected="whole numbers",
                     received=shape,
-                    fix="give the sizes that weights depend on; None is for the batch and for time.",
+                    fix="give the sizes that weights depend on; None is for batch and time.",
                 )
             )
         variable = Variable(
@@ -315,10 +316,10 @@ class Layer(Configurable):
         with scope:
             outputs = self._call_in(scope, args, kwargs)
         for identity, value in scope.updates.items():
-            if isinstance(value, jax.core.Tracer):
+            if isinstance(value, Tracer):
                 raise PurityError(
                     explain(
-                        f"{self._where()} updates its {scope.updated[identity].name!r} inside a JAX "
+                        f"{self._where()} updates {scope.updated[identity].name!r} inside a JAX "
                         "transformation (jax.grad, jax.jit, ...), from which it cannot leave.",
                         fix="lift the model first: apply, params, state = nacre.lift(model), and "
                         "transform apply.",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import get_opaque_trace_state
 
 from nacre.core.errors import PurityError, explain
 from nacre.core.random import path_number
@@ -77,7 +78,7 @@ class Scope:
 
     def __enter__(self) -> Scope:
         self._outer = current_scope()
-        self._trace = jax.core.get_opaque_trace_state()
+        self._trace = get_opaque_trace_state()
         _active.scope = self
         return self
 
@@ -134,14 +135,14 @@ class Scope:
                     "training=False.",
                 )
             )
-        path = self.paths.get(id(layer), layer.name)
+        path: str = self.paths.get(id(layer)) or layer.name
         count = self._key_counts.get(path, 0)
         self._key_counts[path] = count + 1
         return jax.random.fold_in(jax.random.fold_in(self.key, path_number(path)), count)
 
     def require_own_trace(self, what: str) -> None:
         """Raise if the caller is inside a transformation that began inside the call."""
-        if self.building or jax.core.get_opaque_trace_state() == self._trace:
+        if self.building or get_opaque_trace_state() == self._trace:
             return
         layer = self.stack[-1] if self.stack else None
         raise PurityError(

@@ -15,7 +15,9 @@ __all__ = ["BatchNormalization", "LayerNormalization"]
 
 @register("layer")
 class BatchNormalization(Layer):
-    """Normalises each feature over the batch: ``y = gamma * (x - mean) / sqrt(var + epsilon) + beta``.
+    """Normalises each feature over the batch.
+
+    ``y = gamma * (x - mean) / sqrt(variance + epsilon) + beta``
 
     In training, mean and variance are those of the batch, and the moving averages follow them:
     ``moving = momentum * moving + (1 - momentum) * batch``. Otherwise, and when the layer is frozen
@@ -112,7 +114,9 @@ class BatchNormalization(Layer):
 
 @register("layer")
 class LayerNormalization(Layer):
-    """Normalises each example over its features: ``y = gamma * (x - mean) / sqrt(var + epsilon) + beta``.
+    """Normalises each example over its features.
+
+    ``y = gamma * (x - mean) / sqrt(variance + epsilon) + beta``
 
     Args:
         axis: the axis or axes of the features, the last by default.

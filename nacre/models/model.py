@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from nacre.core import symbolic
 from nacre.core.errors import ArgumentError, BuildError, explain, unknown_name
@@ -25,7 +24,7 @@ class Model(Layer):
     """A layer that can be trained: ``compile``, ``fit``, ``evaluate``, ``predict``, ``save``.
 
     Made in one of three ways: from symbolic tensors, ``Model(inputs, outputs)``; as a
-    :class:`Sequential`; or by subclassing, with layers as attributes and a method ``call(self, x)``.
+    :class:`Sequential`; or by subclassing, with layers as attributes and ``call(self, x)``.
 
     Args:
         inputs, outputs: symbolic tensors, or lists or dictionaries of them.
@@ -130,8 +129,10 @@ class Model(Layer):
         shapes = jax.tree.map(
             lambda shape: symbolic.SymbolicTensor(shape, "float32"),
             input_shape,
-            is_leaf=lambda leaf: isinstance(leaf, tuple | list)
-            and all(size is None or isinstance(size, int) for size in leaf),
+            is_leaf=lambda leaf: (
+                isinstance(leaf, tuple | list)
+                and all(size is None or isinstance(size, int) for size in leaf)
+            ),
         )
         self._complete((shapes,), {})
 
@@ -266,8 +267,8 @@ class Model(Layer):
         """The loss and metrics on data, without training.
 
         Returns:
-            The loss; with metrics, a list in the order of ``metrics_names``; with ``return_dict``, a
-            dictionary.
+            The loss; with metrics, a list in the order of ``metrics_names``; with
+            ``return_dict``, a dictionary.
         """
         return self.trainer.evaluate(
             x,

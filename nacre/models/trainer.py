@@ -139,9 +139,7 @@ class Trainer:
         try:
             return self.model.output
         except BuildError:
-            like = jax.tree.map(
-                lambda a: symbolic.SymbolicTensor((None, *a.shape[1:]), a.dtype), x
-            )
+            like = jax.tree.map(lambda a: symbolic.SymbolicTensor((None, *a.shape[1:]), a.dtype), x)
             return symbolic.infer(self.model._call_in_current, (like,), {})
 
     def _program(self, kind: str, examples: Examples, batch_size: int, ordered: bool) -> Program:
@@ -170,9 +168,7 @@ class Trainer:
         params = {path: v.concrete() for path, v in parts.trained.items()}
         state = {path: v.concrete() for path, v in parts.state.items()}
         slots = self._current_slots(params) if training else ()
-        return Carry(
-            params, state, slots, _initial(objective), np.int32(self.step), np.bool_(True)
-        )
+        return Carry(params, state, slots, _initial(objective), np.int32(self.step), np.bool_(True))
 
     def _current_slots(self, params: dict[str, jax.Array]) -> Any:
         """The optimizer's state for these parameters, keeping what it has for each of them."""
@@ -212,6 +208,11 @@ class Trainer:
             variable.replace(carry.state[path])
         self.slots, self.step = carry.slots, int(carry.step)
 
+    def _finalized(self, carry: Carry) -> Carry:
+        """The carry with the parameters to keep: their moving average, if the optimizer has one."""
+        assert self.optimizer is not None
+        return carry._replace(params=self.optimizer.finalize(carry.params, carry.slots))
+
     def _reload(self, carry: Carry) -> Carry:
         """The carry with what a callback may have changed in the model, on memory of its own."""
         parts = self.parts()
@@ -225,7 +226,11 @@ class Trainer:
         """What the steps read: frozen weights, the learning rate, the key."""
         optimizer = self.optimizer
         rate = np.float32(0)
-        if optimizer is not None and optimizer.schedule is None and optimizer.has_learning_rate:
+        if (
+            optimizer is not None
+            and optimizer.schedule is None
+            and optimizer.learning_rate_is_known
+        ):
             rate = np.float32(optimizer.learning_rate)
         if self._key is None:
             self._key = random.key(self.seed)
@@ -297,7 +302,7 @@ class Trainer:
             run.run(initial_epoch, epochs)
         finally:
             if not _is_lost(run.carry):
-                self._publish(run.carry)
+                self._publish(self._finalized(run.carry))
             self.epoch += max(0, run.epoch - initial_epoch)
         if not run.finite:
             self._warn_not_finite(run)
@@ -306,8 +311,8 @@ class Trainer:
 
     def _warn_not_finite(self, run: Fit) -> None:
         warnings.warn(
-            f"Training stopped in epoch {run.epoch + 1}, at update {self.step + 1}: the loss was not "
-            "a finite number. The model keeps the weights from before that step. Try a lower "
+            f"Training stopped in epoch {run.epoch + 1}, at update {self.step + 1}: the loss was "
+            "not a finite number. The model keeps the weights from before that step. Try a lower "
             "learning rate, inputs scaled to about -1..1, or clipnorm=1.0.",
             NotFiniteWarning,
             stacklevel=4,
@@ -388,9 +393,7 @@ class Trainer:
         listeners.on_test_end(logs)
         return _reported(logs, return_dict)
 
-    def predict(
-        self, x: Any, batch_size: int | None, verbose: int | str, callbacks: Any
-    ) -> Any:
+    def predict(self, x: Any, batch_size: int | None, verbose: int | str, callbacks: Any) -> Any:
         examples = examples_from(x)
         arrays, count, size = examples.arrays["x"], examples.count, _batch_size(batch_size)
         self.model.build_from(_first_rows(arrays))

@@ -71,7 +71,7 @@ class Objective:
             self.heads.append(
                 Head(
                     None if self.single else name,
-                    None if loss is None else loss_functions.get(loss),
+                    self._loss(loss, target, prediction),
                     1.0 if weight is None else float(weight),
                     self._metrics(per_output["metrics"][i], target, prediction),
                     self._metrics(per_output["weighted_metrics"][i], target, prediction),
@@ -100,6 +100,12 @@ class Objective:
                 )
             )
         return list(given)
+
+    def _loss(self, given: Any, target: Any, prediction: Any) -> Any:
+        y_shape = prediction.shape if target is None else target.shape
+        return (
+            None if given is None else loss_functions.resolve_for(given, y_shape, prediction.shape)
+        )
 
     def _metrics(self, given: Any, target: Any, prediction: Any) -> list[Any]:
         if given is None:
@@ -150,9 +156,7 @@ class Objective:
         targets = [None] * len(predictions) if y is None else self._by_output(y)
         weights = self._weights(weight)
         return [
-            None
-            if head.loss is None
-            else head.loss(target, prediction, with_mask(w, prediction)).astype(jnp.float32)
+            None if head.loss is None else as_scalar(head.loss(target, prediction, w))
             for head, target, prediction, w in zip(self.heads, targets, predictions, weights)
         ]
 
@@ -242,15 +246,9 @@ class Objective:
         return found
 
 
-def with_mask(weight: Any, prediction: Any) -> Any:
-    """Sample weights in which masked steps weigh nothing, and the others as much as before."""
-    mask = mask_of(prediction)
-    if mask is None:
-        return weight
-    kept = mask.astype(jnp.float32)
-    scale = kept.size / jnp.maximum(jnp.sum(kept), 1)
-    kept = kept * scale
-    return kept if weight is None else kept * _like(weight, kept)
+def as_scalar(loss: Array) -> Array:
+    """A loss as one number: the mean, where a loss without a reduction gave several."""
+    return jnp.mean(loss).astype(jnp.float32)
 
 
 def _like(weight: Array, kept: Array) -> Array:

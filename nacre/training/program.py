@@ -93,7 +93,9 @@ class Program:
             i, carry, rows = loop
             segment = lax.dynamic_index_in_dim(segments, i, keepdims=False)
             carry = self._segment(carry, constants, data, order, segment)
-            row = jnp.stack([carry.finite.astype(jnp.float32), *self._objective.results(carry.totals)])
+            row = jnp.stack(
+                [carry.finite.astype(jnp.float32), *self._objective.results(carry.totals)]
+            )
             ends = (segment[ENDS] > 0) & carry.finite
             totals = jax.tree.map(lambda a, b: jnp.where(ends, a, b), initial, carry.totals)
             rows = lax.dynamic_update_index_in_dim(rows, row, i, 0)

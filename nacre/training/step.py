@@ -31,8 +31,8 @@ class Carry(NamedTuple):
     state: Arrays
     slots: Any
     totals: dict[str, Any]
-    step: jax.Array
-    finite: jax.Array
+    step: Any
+    finite: Any
 
 
 class Constants(NamedTuple):
@@ -73,9 +73,9 @@ def training_step(
                 {**constants.frozen, **params}, carry.state, batch, training=True, key=key
             )
             total = objective.total(losses) + sum(loss.astype(jnp.float32) for loss in added)
-            return total, (outputs, masks, losses, state)
+            return optimizer.scale_loss(total), (total, outputs, masks, losses, state)
 
-        (total, (outputs, masks, losses, state)), gradients = jax.value_and_grad(
+        (_, (total, outputs, masks, losses, state)), gradients = jax.value_and_grad(
             loss_of, has_aux=True
         )(carry.params)
         if optimizer.schedule is None:
@@ -97,7 +97,9 @@ def training_step(
         )
         new = Carry(params, state, slots, totals, carry.step + 1, jnp.array(True))
         finite = jnp.isfinite(total)
-        return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, carry)._replace(finite=finite)
+        return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, carry)._replace(
+            finite=finite
+        )
 
     return step
 
