@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from nacre.core.layer import Layer, draw_values, unique_names
 from nacre.core.registry import register
 from nacre.core.symbolic import SymbolicTensor
 from nacre.models.graph import Graph
+from nacre.models.summary import print_summary
 from nacre.models.trainer import Trainer
 from nacre.training.history import History
 
@@ -144,6 +145,47 @@ class Model(Layer):
             like = jax.tree.map(lambda x: SymbolicTensor((None, *x.shape[1:]), x.dtype), inputs)
             self._complete((like,), {})
         draw_values(self)
+
+    def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        was_complete = self._internals.complete
+        super()._complete(args, kwargs)
+        if not was_complete:
+            self._built_on = jax.tree.map(_any_batch, (args, kwargs))
+
+    _built_on: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = True,
+        print_fn: Callable[[str], Any] | None = None,
+    ) -> None:
+        """Print the layers in a table: output shapes, parameters, floating-point operations.
+
+        Operations are those of a forward pass for one example; a multiply-add is two.
+
+        Args:
+            line_length: the width in characters, that of the terminal if not given.
+            expand_nested: whether to show the layers inside of layers.
+            show_trainable: whether to show what an optimizer may change.
+            print_fn: called with each line instead of printing it.
+
+        Example:
+            >>> import nacre
+            >>> model = nacre.Sequential([nacre.Input((784,)), nacre.layers.Dense(10)])
+            >>> model.summary()
+            Model: "sequential"  input (None, 784)
+            Layer          Output shape  Params  Trainable   FLOPs
+            ------------------------------------------------------
+            dense (Dense)  (None, 10)     7,850        yes  15.7 K
+            ------------------------------------------------------
+            Parameters: 7,850 (30.66 KB)
+              trainable: 7,850 (30.66 KB)
+              non-trainable: 0 (0 B)
+            FLOPs per example: 15,690 (15.7 K)
+        """
+        print_summary(self, line_length, expand_nested, show_trainable, print_fn)
 
     def _changed(self) -> None:
         """What was compiled for the model's earlier layers no longer holds."""
@@ -339,3 +381,10 @@ class Model(Layer):
         if type(self) is Model and self._graph is not None:
             raise NotImplementedError
         return super().get_config()
+
+
+def _any_batch(value: Any) -> Any:
+    """A symbolic tensor like an array, for any number of examples; other values as they are."""
+    if isinstance(value, SymbolicTensor) or not getattr(value, "ndim", 0):
+        return value
+    return SymbolicTensor((None, *value.shape[1:]), value.dtype)
