@@ -1,0 +1,26 @@
+"""Callbacks: what may be called at the moments of ``fit``, ``evaluate`` and ``predict``."""
+
+from __future__ import annotations
+
+from nacre.training.callbacks import Callback, CallbackList
+from nacre.training.csv_logger import CSVLogger
+from nacre.training.early_stopping import EarlyStopping
+from nacre.training.history import History
+from nacre.training.lambda_callback import LambdaCallback
+from nacre.training.learning_rate_scheduler import LearningRateScheduler
+from nacre.training.progress import ProgressBar
+from nacre.training.reduce_lr_on_plateau import ReduceLROnPlateau
+from nacre.training.terminate_on_nan import TerminateOnNaN
+
+__all__ = [
+    "Callback",
+    "CallbackList",
+    "CSVLogger",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ProgressBar",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]
