@@ -210,6 +210,16 @@ def test_any_history_can_be_drawn(values, others, percent):
         assert "nan" not in "".join(label.itertext()) and "inf" not in "".join(label.itertext())
 
 
+@pytest.mark.parametrize(
+    ("epochs", "shown"),
+    [(1, [1]), (5, [1, 2, 3, 4, 5]), (20, [*range(1, 19, 2), 20]), (100, [*range(1, 91, 10), 100])],
+)
+def test_the_epochs_are_numbered_where_there_is_room(epochs, shown):
+    chart = ElementTree.fromstring(line_chart([Series("x", [0.5] * epochs, "x")], title="Loss"))
+    labels = [t for t in chart.iter("text") if t.get("text-anchor") == "middle"]
+    assert [int(t.text or 0) for t in labels if (t.text or "").isdecimal()] == shown
+
+
 def test_the_matrix_shows_every_count():
     counts = np.array([[50, 3], [0, 7]])
     matrix = ElementTree.fromstring(confusion_matrix(counts))
@@ -259,6 +269,6 @@ def test_without_mnist_the_demo_says_so_and_goes_on(monkeypatch, tmp_path, capsy
     result = experiment.run_demo(tmp_path / "report", epochs=3)
     said = [line for line in capsys.readouterr().out.splitlines() if "scikit-learn" in line]
     assert said[0].startswith("MNIST is not on this machine and could not be downloaded: ")
-    assert result.data_set == "scikit-learn's digits" and len(result.truth) == 360
+    assert result.data_set == "the digits of scikit-learn" and len(result.truth) == 360
     assert result.accuracy > 0.85
     check_run(result, tmp_path / "report", 64)

@@ -144,7 +144,7 @@ def _horizontal_grid(ticks: list[float], y: Place, percent: bool) -> str:
 def _epoch_labels(epochs: int, x: Place) -> str:
     stride = max(1, math.ceil(epochs / 10))
     shown = sorted({epochs, *range(1, epochs + 1, stride)})
-    if len(shown) > 1 and shown[-1] - shown[-2] < stride / 2:
+    if len(shown) > 1 and shown[-1] - shown[-2] < stride:
         del shown[-2]
     base = HEIGHT - BOTTOM
     labels = [

@@ -90,7 +90,9 @@ def load_digits() -> Digits:
         )
         train, test = digits.load_data()
         # An epoch has 45 steps instead of 469, so there are more of them.
-        return Digits("scikit-learn's digits", "digits", train, test, 16, epochs=20, batch_size=32)
+        return Digits(
+            "the digits of scikit-learn", "digits", train, test, 16, epochs=20, batch_size=32
+        )
     return Digits("MNIST", "mnist", train, test, 255, epochs=5, batch_size=128)
 
 

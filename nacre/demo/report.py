@@ -116,9 +116,9 @@ def _headline(outcome: Outcome) -> str:
     )
     return (
         f"<header><h1>{_percent(outcome.accuracy)} of {count:,} unseen digits read correctly</h1>"
-        f'<p class="lead">A small network was trained on the handwritten digits of '
-        f"{escape(outcome.data_set)}, then shown {count:,} others once. It read {outcome.right:,} "
-        f"of them correctly and {count - outcome.right:,} wrongly.</p>"
+        f'<p class="lead">A small network was trained on handwritten digits '
+        f"({escape(outcome.data_set)}), then shown {count:,} others once. It read "
+        f"{outcome.right:,} of them correctly and {count - outcome.right:,} wrongly.</p>"
         f'<dl class="facts">{tiles}</dl></header>'
     )
 

@@ -27,7 +27,7 @@ def describe_versions() -> dict[str, str]:
 
 def describe_machine() -> dict[str, str]:
     """The operating system, the processor, the devices that JAX found, and the kernels in use."""
-    in_use = kernels.in_use() if hasattr(kernels, "in_use") else PORTABLE
+    in_use = getattr(kernels, "in_use", lambda: PORTABLE)()
     return {
         "system": platform.platform(),
         "processor": _processor(),
