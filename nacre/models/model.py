@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 
+from nacre import saving
 from nacre.core import symbolic
+from nacre.core.configurable import deserialize, serialize
 from nacre.core.errors import ArgumentError, BuildError, explain, unknown_name
 from nacre.core.layer import Layer, draw_values, unique_names
 from nacre.core.registry import register
 from nacre.core.symbolic import SymbolicTensor
 from nacre.models.graph import Graph
+from nacre.models.graph_config import graph_config, tensors_from_config
 from nacre.models.summary import print_summary
 from nacre.models.trainer import Trainer
+from nacre.saving.description import describe
 from nacre.training.history import History
 
 __all__ = ["Model"]
@@ -153,6 +159,12 @@ class Model(Layer):
             self._built_on = jax.tree.map(_any_batch, (args, kwargs))
 
     _built_on: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+
+    def _complete_abstractly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Make every weight by one abstract call, and leave the values to be drawn or loaded."""
+        symbolic.infer(self._call_in_current, args, kwargs)
+        self._internals.complete = True
+        self._built_on = (args, kwargs)
 
     def summary(
         self,
@@ -377,10 +389,85 @@ class Model(Layer):
         """Start the running means of ``train_on_batch`` and ``test_on_batch`` anew."""
         self.trainer.reset_metrics()
 
+    # Files
+
+    def save(
+        self,
+        filepath: str | os.PathLike[str],
+        overwrite: bool = True,
+        include_optimizer: bool = True,
+    ) -> None:
+        """Write the model to a file: layers, weights, state, and where its training stands.
+
+        ``nacre.models.load_model`` reads it. The file appears as a whole or not at all, and the
+        same model gives the same bytes. It is a zip archive of JSON and safetensors files,
+        whatever its name ends with, and holds no code.
+
+        Args:
+            filepath: the file, such as ``"model.nacre"``.
+            overwrite: whether to replace a file of that name.
+            include_optimizer: whether to write the optimizer's state and what ``compile`` was
+                given.
+
+        Raises:
+            ArgumentError: a class or function in the model has no name that a file could refer to.
+        """
+        saving.save_model(self, filepath, overwrite, include_optimizer)
+
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the weights and state to a safetensors file, by path.
+
+        Args:
+            filepath: the file, such as ``"model.safetensors"``.
+            overwrite: whether to replace a file of that name.
+        """
+        saving.save_weights(self, filepath, overwrite)
+
+    def load_weights(
+        self, filepath: str | os.PathLike[str], skip_mismatch: bool = False
+    ) -> list[str]:
+        """Replace the weights and state by those in a file, matched by path.
+
+        Args:
+            filepath: what ``save_weights`` or ``save`` wrote, or any safetensors file.
+            skip_mismatch: whether to load what fits and leave the rest as it is.
+
+        Returns:
+            The paths of the weights that were left as they are; none without ``skip_mismatch``.
+
+        Raises:
+            ArgumentError: paths, shapes or types differ; the message lists where.
+            FileFormatError: the file is of another kind, or damaged.
+            BuildError: the model has no weights yet.
+        """
+        return saving.load_weights(self, filepath, skip_mismatch)
+
+    def to_json(self, **options: Any) -> str:
+        """The model without its values, as JSON; ``nacre.models.model_from_json`` reads it.
+
+        Args:
+            options: passed to ``json.dumps``, such as ``indent=2``.
+        """
+        return json.dumps(describe(self), **options)
+
     def get_config(self) -> dict[str, Any]:
-        if type(self) is Model and self._graph is not None:
-            raise NotImplementedError
-        return super().get_config()
+        """The constructor's arguments; a functional model's graph stands for its tensors."""
+        config = super().get_config()
+        if self._graph is None or "inputs" not in config:
+            return config
+        others = {key: value for key, value in config.items() if key not in ("inputs", "outputs")}
+        return {**others, "graph": serialize(graph_config(self._graph))}
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Any:
+        """A model from what :meth:`get_config` returned, with new weights."""
+        if "graph" not in config:
+            return super().from_config(config)
+        others = {key: value for key, value in config.items() if key != "graph"}
+        inputs, outputs = tensors_from_config(deserialize(config["graph"], custom_objects))
+        return cls(inputs=inputs, outputs=outputs, **others)
 
 
 def _any_batch(value: Any) -> Any:

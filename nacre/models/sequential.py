@@ -7,10 +7,11 @@ from typing import Any
 
 import jax
 
+from nacre.core.configurable import deserialize, serialize
 from nacre.core.errors import ArgumentError, BuildError, explain
 from nacre.core.layer import Layer, draw_values, unique_names
 from nacre.core.registry import register
-from nacre.core.symbolic import SymbolicTensor
+from nacre.core.symbolic import SymbolicTensor, input_tensor
 from nacre.layers.input import InputLayer
 from nacre.models.graph import fit_to_input
 from nacre.models.model import Model
@@ -106,14 +107,17 @@ class Sequential(Model):
     def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Take the shape of the input from the first data."""
         if not self._internals.complete:
-            x = args[0]
-            tensor: Any = SymbolicTensor((None, *x.shape[1:]), x.dtype)
-            tensors = [tensor]
-            for layer in self._stack:
-                tensors.append(layer(tensors[-1]))
-            self._tensors = tensors
-            self._internals.complete = True
+            self._complete_abstractly(args, kwargs)
             draw_values(self)
+
+    def _complete_abstractly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        x = args[0]
+        tensors: list[Any] = [SymbolicTensor((None, *x.shape[1:]), x.dtype)]
+        for layer in self._stack:
+            tensors.append(layer(tensors[-1]))
+        self._tensors = tensors
+        self._internals.complete = True
+        self._built_on = ((tensors[0],), {})
 
     def call(self, x: Any) -> Any:
         if self._tensors and isinstance(x, jax.Array):
@@ -149,24 +153,32 @@ class Sequential(Model):
         return self._tensors
 
     def get_config(self) -> dict[str, Any]:
+        """The layers and the input; of a subclass with a constructor of its own, its arguments."""
+        if type(self).__init__ is not Sequential.__init__:
+            return super().get_config()
         config: dict[str, Any] = {"name": self._internals.name, "trainable": self.trainable}
-        config["layers"] = list(self._stack)
+        config["layers"] = serialize(self._stack)
         if self._tensors:
             start = self._tensors[0]
             config["input"] = {
-                "batch_shape": start.shape,
+                "batch_shape": list(start.shape),
                 "dtype": start.dtype.name,
                 "name": start.name,
             }
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Sequential:
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Any:
+        """A model from what :meth:`get_config` returned, with new weights."""
+        if cls.__init__ is not Sequential.__init__:
+            return super().from_config(config, custom_objects)
         config = dict(config)
         start = config.pop("input", None)
-        layers = config.pop("layers", [])
+        layers = deserialize(config.pop("layers", []), custom_objects)
         if start is not None:
-            tensor = SymbolicTensor(start["batch_shape"], start["dtype"], name=start["name"])
+            tensor = input_tensor(start["batch_shape"], start["dtype"], start["name"])
             layers = [tensor, *layers]
         return cls(layers, **config)
 

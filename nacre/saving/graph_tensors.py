@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from nacre.core.configurable import Configurable
 from nacre.core.registry import register_serializable
 from nacre.core.symbolic import SymbolicTensor
 
-__all__ = ["CallSpec", "TensorReference", "TensorSpec"]
+__all__ = ["CallSpec", "TensorReference", "TensorSpec", "map_leaves"]
+
+
+def map_leaves(change: Callable[[Any], Any], tree: Any) -> Any:
+    """``change`` of everything in nested lists, tuples and dictionaries.
+
+    Unlike ``jax.tree.map`` it keeps the order of dictionaries, in which losses are summed.
+    """
+    if isinstance(tree, dict):
+        return {key: map_leaves(change, item) for key, item in tree.items()}
+    if isinstance(tree, list):
+        return [map_leaves(change, item) for item in tree]
+    if isinstance(tree, tuple):
+        return tuple(map_leaves(change, item) for item in tree)
+    return change(tree)
 
 
 @register_serializable("graph")
@@ -85,14 +98,14 @@ class CallSpec(Configurable):
     def of(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallSpec:
         """The specification of a call on arrays or symbolic tensors."""
         kwargs = {name: value for name, value in kwargs.items() if name != "training"}
-        positional, named = jax.tree.map(
+        positional, named = map_leaves(
             lambda leaf: TensorSpec.of(leaf) if hasattr(leaf, "shape") else leaf, (args, kwargs)
         )
         return cls(args=positional, kwargs=named)
 
     def tensors(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments, with a symbolic tensor in place of each array."""
-        return jax.tree.map(
+        return map_leaves(
             lambda leaf: leaf.tensor() if isinstance(leaf, TensorSpec) else leaf,
             (tuple(self.args), dict(self.kwargs)),
         )
