@@ -190,7 +190,7 @@ class Model(Layer):
             Model: "sequential"  input (None, 784)
             Layer          Output shape  Params  Trainable   FLOPs
             ------------------------------------------------------
-            dense (Dense)  (None, 10)     7,850        yes  15.7 K
+            dense (Dense)  (None, 10)     7,850  yes        15.7 K
             ------------------------------------------------------
             Parameters: 7,850 (30.66 KB)
               trainable: 7,850 (30.66 KB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ class Row:
         name: its name in the model, without those of the layers around it.
         kind: its class; ``"operation"`` for a function.
         depth: how many layers it is inside of.
-        shapes: its output shapes, of all calls, each once.
+        shapes: the shapes of its outputs; of all calls, where those differ.
         parameters: how many values its variables hold, None while it has none yet.
         trainable: ``"yes"``, ``"no"``, ``"partly"``, or ``""`` without weights.
         cost: its operations for one example with those inside it, None where unknown.
@@ -59,6 +60,7 @@ class Summary:
         trainable, frozen: the number of values that an optimizer may change, and of the others.
         trainable_bytes, frozen_bytes: the memory they take.
         cost: the operations of a forward pass for one example, None where unknown.
+        is_built: whether it has its weights.
         is_chain: whether each row is called on the one above and on nothing else.
         notes: what a reader should know, one line each.
     """
@@ -70,6 +72,7 @@ class Summary:
     trainable_bytes: int
     frozen_bytes: int
     cost: Cost | None
+    is_built: bool
     is_chain: bool
     notes: tuple[str, ...]
 
@@ -80,6 +83,8 @@ class Summary:
 
     def totals(self) -> list[str]:
         """The lines under the table."""
+        if not self.is_built:
+            return []
         amounts = {
             "Parameters": (self.parameters, self.trainable_bytes + self.frozen_bytes),
             "  trainable": (self.trainable, self.trainable_bytes),
@@ -99,7 +104,7 @@ class Summary:
         rows = self.rows
         columns = [
             Column("Layer", [[_label(r)] for r in rows], shorten=shorten_label),
-            Column("Output shape", [list(r.shapes or ("-",)) for r in rows], shorten=shorten),
+            Column("Output shape", [list(r.shapes or ("-",)) for r in rows]),
             Column("Params", [[_parameters_text(r)] for r in rows], right=True),
             Column("Trainable", [[r.trainable] for r in rows]),
             Column("FLOPs", [[_cost_text(r.cost)] for r in rows], right=True),
@@ -143,16 +148,20 @@ def summarise(model: Model, expand_nested: bool = False) -> Summary:
         trainable_bytes=sum(_bytes(v) for v in variables if id(v) not in frozen),
         frozen_bytes=sum(_bytes(v) for v in variables if id(v) in frozen),
         cost=forward.cost() if forward else None,
+        is_built=_is_built(model),
         is_chain=model._graph is None or is_chain(model._graph),
         notes=tuple(notes),
     )
 
 
+def _is_built(model: Model) -> bool:
+    return model._internals.complete or model.built or bool(variables_of(model))
+
+
 def _forward_pass(model: Model) -> tuple[ForwardPass | None, list[str]]:
     example = example_of(model)
-    own = model._internals
     if example is None:
-        if own.complete or own.built or variables_of(model):
+        if _is_built(model):
             return None, ["Output shapes and FLOPs are unknown: the model has not been called."]
         return None, [
             "This model is unbuilt: start it with nacre.Input(shape=...) or call it on data."
@@ -203,17 +212,18 @@ class Listing:
 
     def _row(self, part: Part, calls: list[Call], depth: int, is_shared: bool) -> Row:
         own = [call for call in calls if call.callee is part.what]
-        shapes = dict.fromkeys(", ".join(map(_shape_text, call.shapes)) for call in own)
+        by_call = dict.fromkeys(tuple(map(_shape_text, call.shapes)) for call in own)
+        shapes = tuple(itertools.chain(*by_call))
         cost = self.forward.cost(calls) if self.forward and calls else None
         if not isinstance(part.what, Layer):
-            return Row(part.name, "operation", depth, tuple(shapes), 0, "", cost, part.sources)
+            return Row(part.name, "operation", depth, shapes, 0, "", cost, part.sources)
         layer = part.what
         parameters = layer.count_params()
         return Row(
             part.name,
             type(layer).__name__,
             depth,
-            tuple(shapes),
+            shapes,
             parameters if parameters or layer.built else None,
             self._trainable(layer),
             cost,

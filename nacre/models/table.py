@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ["Column", "Table", "bytes_text", "count_text", "shorten", "shorten_label"]
 
 GAP = 2
-NARROWEST = 12  # what a column may be shortened to
+COMFORTABLE, NARROWEST = 16, 12  # what a column is narrowed to, and what if that does not do
 DEFAULT_WIDTH = 100  # where the output is not a terminal
 DOTS = "..."
 
@@ -66,15 +66,14 @@ class Table:
             (print_fn or print)(line)
 
     def widths(self, line_length: int | None = None) -> list[int]:
-        """The width of each column: the widest are narrowed until the table fits."""
+        """The width of each column, narrowed from the right until the table fits."""
         limit = line_length or shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
         widths = [column.width() for column in self.columns]
-        narrowable = [i for i, column in enumerate(self.columns) if column.shorten]
-        while narrowable and sum(widths) + GAP * (len(widths) - 1) > limit:
-            widest = max(narrowable, key=lambda i: widths[i])
-            if widths[widest] <= NARROWEST:
-                break
-            widths[widest] -= 1
+        for narrowest in (COMFORTABLE, NARROWEST):
+            for i in reversed(range(len(widths))):
+                excess = max(sum(widths) + GAP * (len(widths) - 1) - limit, 0)
+                if self.columns[i].shorten and widths[i] > narrowest:
+                    widths[i] = max(widths[i] - excess, narrowest)
         return widths
 
     def lines(self, line_length: int | None = None) -> list[str]:
@@ -105,7 +104,12 @@ class Table:
 
         widths = self.widths(line_length)
         drawn = RichTable(
-            box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold", border_style="dim"
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            collapse_padding=True,
+            header_style="bold",
+            border_style="dim",
         )
         for column, width in zip(self.columns, widths):
             justify = "right" if column.right else "left"

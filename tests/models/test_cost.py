@@ -78,7 +78,9 @@ def test_the_zeros_of_a_transposed_convolution_are_not_counted():
 def test_the_convolution_s_gradients_cost_as_much_as_itself():
     x, w = array(4, 9, 9, 3), array(3, 3, 3, 5)
     forward = counted(convolve, x, w)
-    pullback = counted(lambda x, w: jax.vjp(convolve, x, w)[1](jnp.ones((4, 7, 7, 5))), x, w)
+    pullback = counted(
+        lambda x, w: jax.vjp(convolve, x, w)[1](jnp.ones((4, 7, 7, 5), "float32")), x, w
+    )
     kernel_gradient = pullback - forward - 2 * 4 * 9 * 9 * 3 * 3 * 3 * 5  # the input's is padded
     assert kernel_gradient == forward
 
@@ -118,7 +120,7 @@ def test_a_recurrent_layer_is_counted_for_every_step():
             h = jax.nn.sigmoid(o) * jnp.tanh(c)
             return (h, c), None
 
-        zeros = jnp.zeros(units)
+        zeros = jnp.zeros(units, "float32")
         return jax.lax.scan(step, (zeros, zeros), xs)[0][0]
 
     cost = counted(
@@ -144,8 +146,8 @@ def test_a_recurrent_layer_is_counted_for_every_step():
         (lambda x: jnp.fft.fft(x), 3 * 5 * 4 * 2),
         (lambda x: jnp.fft.rfft(x), 3 * 5 * 4 * 2 // 2),
         (lambda x: jnp.sort(x, axis=1), 12 * 2),
-        (lambda x: jnp.zeros(5).at[jnp.array([0, 0, 1])].add(x[:, 0]), 3),
-        (lambda x: jax.lax.reduce(x, 0.0, lambda a, b: a * b + 1, (0,)), 2 * (12 - 4)),
+        (lambda x: jnp.zeros(5, "float32").at[jnp.array([0, 0, 1])].add(x[:, 0]), 3),
+        (lambda x: jax.lax.reduce(x, np.float32(0), lambda a, b: a * b + 1, (0,)), 2 * (12 - 4)),
     ],
 )
 def test_smaller_conventions(function, expected):
