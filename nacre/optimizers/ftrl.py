@@ -40,7 +40,7 @@ class Ftrl(Optimizer):
         >>> ftrl = nacre.optimizers.Ftrl(learning_rate=0.1, l1_regularization_strength=1.0)
         >>> w, g = {"w": jnp.array([0.0, 0.0])}, {"w": jnp.array([0.5, 5.0])}
         >>> w, state = ftrl.update(g, ftrl.init(w), w, learning_rate=0.1, step=0)
-        >>> w["w"].round(4).tolist()
+        >>> [round(float(weight), 4) for weight in w["w"]]
         [0.0, -0.0798]
 
     Reference:

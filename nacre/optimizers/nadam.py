@@ -35,7 +35,7 @@ class Nadam(Optimizer):
         >>> w, g = {"w": jnp.array([1.0])}, {"w": jnp.array([5.0])}
         >>> w, state = nadam.update(g, nadam.init(w), w, learning_rate=0.1, step=0)
         >>> round(float(w["w"][0]), 4)
-        0.8932
+        0.8937
 
     Reference:
         Dozat, "Incorporating Nesterov momentum into Adam", 2016.

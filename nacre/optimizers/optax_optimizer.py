@@ -128,7 +128,8 @@ def _injected_learning_rate(transformation: Any) -> float | None:
     names = [[_name(key) for key in place] for place, _ in flat]
     rates = [value for (_, value), name in zip(flat, names) if name[-2:] == RATE]
     scheduled = any("hyperparams_states" in name and "learning_rate" in name for name in names)
-    return float(rates[0]) if len(rates) == 1 and not scheduled else None
+    # Through the shortest text, so that the float32 nearest to 0.01 reads as 0.01.
+    return float(str(np.asarray(rates[0]))) if len(rates) == 1 and not scheduled else None
 
 
 def _with_learning_rate(state: Any, learning_rate: jax.Array) -> Any:
