@@ -200,7 +200,8 @@ class Optimizer(Configurable):
         """The state before the first update: a tree of arrays."""
         state = {"slots": self.slots(params)}
         if self.use_ema:
-            state["average"] = filled_like(params, 0.0)
+            # Copies of the values, so that a parameter that joins later does not start from zero.
+            state["average"] = jax.tree.map(jnp.array, dict(params))
         if self.gradient_accumulation_steps:
             state["accumulated"] = filled_like(params, 0.0)
         return state

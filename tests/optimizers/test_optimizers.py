@@ -388,7 +388,17 @@ def test_slots_survive_when_the_trainable_parameters_change():
     np.testing.assert_array_equal(grown["slots"]["momentum"]["new"], np.zeros(7))
     assert grown["average"]["scale"] is state["average"]["scale"]
     reshaped = carry_over(optimizer.init({"scale": jnp.ones(2)}), state)
-    np.testing.assert_array_equal(reshaped["average"]["scale"], np.zeros(2))
+    np.testing.assert_array_equal(reshaped["average"]["scale"], np.ones(2))
+
+
+def test_the_average_of_a_parameter_that_joins_late_starts_at_its_value():
+    optimizer, params = optimizers.SGD(use_ema=True), {"late": jnp.full(2, 5.0)}
+    still = {"late": jnp.zeros(2)}
+    after, state = optimizer.update(
+        still, optimizer.init(params), params, learning_rate=0.1, step=jnp.int32(100)
+    )
+    np.testing.assert_allclose(optimizer.finalize(after, state)["late"], [5.0, 5.0], rtol=1e-6)
+    assert optimizer.init(params)["average"]["late"] is not params["late"]
 
 
 def test_decay_spares_what_is_excluded():
