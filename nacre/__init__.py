@@ -1,11 +1,13 @@
 """Nacre: deep learning that reads like Keras and runs like a compiled program."""
 
 from nacre import activations as activations
+from nacre import callbacks as callbacks
 from nacre import initializers as initializers
 from nacre import layers as layers
 from nacre import losses as losses
 from nacre import metrics as metrics
 from nacre import models as models
+from nacre import ops as ops
 from nacre import optimizers as optimizers
 from nacre import regularizers as regularizers
 from nacre.core.lift import Lifted as Lifted

@@ -63,7 +63,8 @@ def fraction(owner: str, argument: str, value: Any) -> Any:
 def one_of(owner: str, argument: str, value: Any, choices: Sequence[Any]) -> Any:
     """``value`` itself if it is among ``choices``."""
     if value not in choices:
-        guess = nearest(value, [c for c in choices if isinstance(c, str)]) if value else None
+        names = [choice for choice in choices if isinstance(choice, str)]
+        guess = nearest(value, names) if isinstance(value, str) else None
         raise ArgumentError(
             explain(
                 f"{owner}: {argument} has a value that is not known.",

@@ -307,9 +307,7 @@ class Layer(Configurable):
         return self._call_in(scope, args, kwargs)
 
     def _call_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        args, kwargs = jax.tree.map(
-            jnp.asarray, (_arrays_from_lists(args), kwargs), is_leaf=_is_flag
-        )
+        args, kwargs = jax.tree.map(_as_array, (_arrays_from_lists(args), kwargs))
         self._complete(args, kwargs)
         scope = Scope(training=bool(kwargs.get("training")), make_key=random.next_eager_key)
         scope.paths = _paths_of(self)
@@ -664,13 +662,14 @@ def unique_names(layers: Sequence[Layer]) -> list[str]:
     """A name for each layer: its own, or its class's with a number (``dense``, ``dense_1``)."""
     given = {layer._internals.name for layer in layers} - {None}
     taken: set[str] = set()
+    counts: dict[str, int] = {}
     names: list[str] = []
     for layer in layers:
-        name, count = layer.name, 0
+        name = base = layer.name
         if layer._internals.name is None:
             while name in taken or name in given:
-                count += 1
-                name = f"{layer.name}_{count}"
+                counts[base] = counts.get(base, 0) + 1
+                name = f"{base}_{counts[base]}"
         elif name in taken:
             raise ArgumentError(
                 explain(
@@ -714,8 +713,9 @@ def _masks_of(inputs: Any) -> Any:
     return mask_of(inputs)
 
 
-def _is_flag(value: Any) -> bool:
-    return value is None or isinstance(value, bool | str)
+def _as_array(value: Any) -> Any:
+    """Numbers and arrays as JAX arrays; flags, names and keys as they are."""
+    return value if isinstance(value, bool | str | jax.Array) else jnp.asarray(value)
 
 
 def _is_shape(value: Any) -> bool:

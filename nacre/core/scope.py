@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import get_opaque_trace_state
+from jax.extend.core import get_opaque_trace_state
 
 from nacre.core.errors import PurityError, explain
 from nacre.core.random import path_number

@@ -128,9 +128,9 @@ def fit_to_input(tensor: SymbolicTensor, array: Any, where: str) -> Any:
         ShapeError: the shape does not fit.
     """
     x, mask = jnp.asarray(array), mask_of(array)
-    if x.dtype != tensor.dtype and (is_floating(tensor.dtype) or not is_floating(x.dtype)):
-        x = x.astype(tensor.dtype)
-    elif x.dtype != tensor.dtype:
+    if (
+        x.dtype != tensor.dtype and (is_floating(tensor.dtype) or not is_floating(x.dtype))
+    ) or x.dtype != tensor.dtype:
         x = x.astype(tensor.dtype)
     if x.ndim == tensor.ndim - 1 and tensor.shape[-1] == 1:
         x = x[..., None]

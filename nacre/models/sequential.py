@@ -11,10 +11,11 @@ from nacre.core.configurable import deserialize, serialize
 from nacre.core.errors import ArgumentError, BuildError, explain
 from nacre.core.layer import Layer, draw_values, unique_names
 from nacre.core.registry import register
-from nacre.core.symbolic import SymbolicTensor, input_tensor
+from nacre.core.symbolic import SymbolicTensor
 from nacre.layers.input import InputLayer
 from nacre.models.graph import fit_to_input
 from nacre.models.model import Model
+from nacre.saving.graph_tensors import TensorSpec
 
 __all__ = ["Sequential"]
 
@@ -178,8 +179,8 @@ class Sequential(Model):
         start = config.pop("input", None)
         layers = deserialize(config.pop("layers", []), custom_objects)
         if start is not None:
-            tensor = input_tensor(start["batch_shape"], start["dtype"], start["name"])
-            layers = [tensor, *layers]
+            spec = TensorSpec(start["batch_shape"], start["dtype"], start["name"])
+            layers = [spec.tensor(), *layers]
         return cls(layers, **config)
 
 

@@ -119,6 +119,7 @@ class Trainer:
         return self._parts
 
     def _cached(self, key: Any, make: Callable[[], Any]) -> Any:
+        self.parts()  # programs of an earlier structure are forgotten first
         if key not in self._programs:
             self._programs[key] = make()
         return self._programs[key]
@@ -271,16 +272,15 @@ class Trainer:
         program = self._program("fit", examples, size, ordered=shuffle)
         objective = self._objective(examples.arrays)
         data = _on_device(examples.arrays)
-        validate = None
-        if held_out is not None:
-            validate = self._validation(held_out, validation_batch_size or size)
-
         history = History()
         listeners = CallbackList(
-            [*(callbacks or []), history, *_progress(verbose)],
+            [callbacks, history, _progress(verbose)],
             self.model,
             {"epochs": epochs, "steps": program.steps, "verbose": verbose},
         )
+        validate = None
+        if held_out is not None:
+            validate = self._validation(held_out, validation_batch_size or size, listeners)
         self.model.stop_training = False
         offset = self.epoch - initial_epoch  # epochs are counted on over several fits
         run = Fit(
@@ -297,16 +297,17 @@ class Trainer:
             self._reload,
             lambda: self.model.stop_training,
         )
-        listeners.on_train_begin({})
-        try:
-            run.run(initial_epoch, epochs)
-        finally:
-            if not _is_lost(run.carry):
-                self._publish(self._finalized(run.carry))
-            self.epoch += max(0, run.epoch - initial_epoch)
+        with listeners:
+            listeners.on_train_begin({})
+            try:
+                run.run(initial_epoch, epochs)
+            finally:
+                if not _is_lost(run.carry):
+                    self._publish(self._finalized(run.carry))
+                self.epoch += max(0, run.epoch - initial_epoch)
+            listeners.on_train_end({})
         if not run.finite:
             self._warn_not_finite(run)
-        listeners.on_train_end({})
         return history
 
     def _warn_not_finite(self, run: Fit) -> None:
@@ -318,14 +319,19 @@ class Trainer:
             stacklevel=4,
         )
 
-    def _validation(self, examples: Examples, size: int) -> Callable[[Carry], dict[str, float]]:
+    def _validation(
+        self, examples: Examples, size: int, listeners: CallbackList
+    ) -> Callable[[Carry], dict[str, float]]:
         program = self._program("evaluate", examples, size, ordered=False)
         data = _on_device(examples.arrays)
         initial = _initial(self._objective(examples.arrays))
 
         def validate(carry: Carry) -> dict[str, float]:
             start = carry._replace(slots=(), totals=initial)
-            return run_evaluation(program, data, start, self.constants(), None)
+            listeners.on_test_begin({})
+            logs = run_evaluation(program, data, start, self.constants(), None)
+            listeners.on_test_end(logs)
+            return logs
 
         return validate
 
@@ -378,19 +384,20 @@ class Trainer:
         program = self._program("evaluate", examples, _batch_size(batch_size), ordered=False)
         objective = self._objective(examples.arrays)
         listeners = CallbackList(
-            [*(callbacks or []), *_progress(verbose)],
+            [callbacks, _progress(verbose)],
             self.model,
             {"steps": program.steps, "verbose": verbose},
         )
-        listeners.on_test_begin({})
-        logs = run_evaluation(
-            program,
-            _on_device(examples.arrays),
-            self._carry(objective, training=False),
-            self.constants(),
-            listeners,
-        )
-        listeners.on_test_end(logs)
+        with listeners:
+            listeners.on_test_begin({})
+            logs = run_evaluation(
+                program,
+                _on_device(examples.arrays),
+                self._carry(objective, training=False),
+                self.constants(),
+                listeners,
+            )
+            listeners.on_test_end(logs)
         return _reported(logs, return_dict)
 
     def predict(self, x: Any, batch_size: int | None, verbose: int | str, callbacks: Any) -> Any:

@@ -114,10 +114,23 @@ class Fit:
         rows = np.asarray(table)
         steps = sum(full + short for _, full, short, _ in segments)
         self._pace.note(steps, time.perf_counter() - started)
+        self._show(segments, rows)
         for (_, full, short, ends), row in zip(segments, rows):
             self._after_segment(full + short, bool(ends), row)
             if not self.finite or self.stopped():
                 break
+
+    def _show(self, segments: list[tuple[int, int, int, int]], rows: np.ndarray) -> None:
+        """Tell listeners how far the call has come: to its last segment that went well."""
+        program = self.program
+        last = sum(1 for row in rows[: len(segments)] if row[0]) - 1
+        if last >= 0 and self.callbacks.needs_chunks:
+            _, full, short, _ = segments[last]
+            done = (self.step if last == 0 else 0) + full + short
+            examples = min(done * program.batch_size, program.count)
+            self.callbacks.on_chunk_end(
+                self.epoch + last, done, program.steps, examples, program.logs(rows[last])
+            )
 
     def _plan(self, last: int) -> list[tuple[int, int, int, int]]:
         """The segments of the next call: up to the pace's steps, or to where the host must act."""
@@ -177,12 +190,9 @@ class Fit:
             return
         logs = self.program.logs(row)
         self._begin_epoch(self.epoch)
-        done = self.step + steps
-        examples = min(done * self.program.batch_size, self.program.count)
         if self._pace.single:
             self.callbacks.on_train_batch_end(self.step, logs)
-        self.callbacks.on_chunk_end(self.epoch, done, self.program.steps, examples, logs)
-        self.step = done
+        self.step += steps
         if ends:
             self._end_epoch(logs)
 
@@ -204,6 +214,7 @@ def run_evaluation(
     single = callbacks is not None and callbacks.needs_test_batches
     pace, step = Pace(single=single), 0
     row = np.zeros(0)
+    shown = callbacks is not None and callbacks.needs_chunks
     if not single:
         pace.steps = 64
     while step < program.steps:
@@ -221,4 +232,7 @@ def run_evaluation(
         if single and callbacks is not None:
             callbacks.on_test_batch_end(step, program.logs(row))
         step = until
+        if shown and callbacks is not None:
+            examples = min(step * program.batch_size, program.count)
+            callbacks.on_chunk_end(0, step, program.steps, examples, program.logs(row))
     return program.logs(row)

@@ -1,0 +1,392 @@
+"""The engine: many steps a call, whatever the chunk the same numbers, and compiled once."""
+
+import gc
+import threading
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import nacre
+from nacre import layers
+from nacre.callbacks import Callback
+from nacre.core.errors import ArgumentError, BuildError, DataError
+from nacre.core.layer import variables_of
+from nacre.training import loop
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((70, 5)).astype(np.float32)
+Y = (X @ RNG.standard_normal((5, 3)) + 0.1 * RNG.standard_normal((70, 3))).argmax(-1)
+
+
+def classifier(*, seed=1, optimizer="adam", dropout=0.3, metrics=("accuracy",), loss=None):
+    nacre.set_seed(seed)
+    try:
+        model = nacre.Sequential(
+            [
+                nacre.Input((5,)),
+                layers.Dense(8, activation="relu"),
+                layers.BatchNormalization(),
+                layers.Dropout(dropout),
+                layers.Dense(3, activation="softmax"),
+            ]
+        )
+        model.compile(optimizer, loss or "sparse_categorical_crossentropy", list(metrics))
+    finally:
+        nacre.set_seed(None)
+    return model
+
+
+class Compilations:
+    """Counts the programs that XLA compiles while it is entered."""
+
+    def __enter__(self):
+        self.count = 0
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+        return self
+
+    def _listen(self, event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            self.count += 1
+
+    def __exit__(self, *error):
+        jax.monitoring.unregister_event_duration_listener(self._listen)
+
+
+class EachBatch(Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append((batch, logs["loss"]))
+
+
+class EachEpoch(Callback):
+    def __init__(self):
+        super().__init__()
+        self.weights = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.weights.append(self.model.get_weights())
+
+
+def same(one, two):
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def train(callbacks=(), epochs=4, **options):
+    model = classifier()
+    options = {"batch_size": 16, "verbose": 0, **options}
+    history = model.fit(X, Y, epochs=epochs, callbacks=list(callbacks), **options)
+    return history.history, model.get_weights()
+
+
+def test_the_chunk_size_changes_no_bit(monkeypatch):
+    history, weights = train()
+    for callbacks in ([EachBatch()], [EachEpoch()]):
+        other_history, other_weights = train(callbacks)
+        assert other_history == history
+        same(other_weights, weights)
+    for seconds in (1e-9, 1e-3, 1e3):
+        monkeypatch.setattr(loop, "LONGEST_CALL", seconds)
+        other_history, other_weights = train()
+        assert other_history == history
+        same(other_weights, weights)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not():
+    history, weights = train()
+    again, weights_again = train()
+    assert history == again
+    same(weights, weights_again)
+    other = classifier(seed=2).fit(X, Y, epochs=4, batch_size=16, verbose=0).history
+    assert other["loss"] != history["loss"]
+
+
+def test_a_second_fit_compiles_nothing():
+    model = classifier()
+    validation = (X[:20], Y[:20])
+    model.fit(X, Y, epochs=2, batch_size=16, verbose=0, validation_data=validation)
+    model.evaluate(X, Y, verbose=0)
+    model.predict(X)
+    with Compilations() as compilations:
+        model.fit(X, Y, epochs=7, batch_size=16, verbose=0, validation_data=validation)
+        model.fit(X + 1, Y, epochs=1, batch_size=16, verbose=0)
+        model.optimizer.learning_rate = 0.1
+        model.fit(X, Y, epochs=1, batch_size=16, verbose=0, callbacks=[EachBatch()])
+        model.evaluate(X, Y, verbose=0)
+        model.predict(X)
+    assert compilations.count == 0
+    with Compilations() as compilations:
+        model.fit(X, Y, epochs=1, batch_size=15, verbose=0)
+    assert compilations.count > 0  # the counter does count
+
+
+def test_a_run_in_two_parts_is_the_run_in_one():
+    history, weights = train(epochs=5)
+    model = classifier()
+    first = model.fit(X, Y, epochs=2, batch_size=16, verbose=0).history
+    second = model.fit(X, Y, epochs=5, initial_epoch=2, batch_size=16, verbose=0)
+    assert first["loss"] + second.history["loss"] == history["loss"]
+    assert second.epoch == [2, 3, 4]
+    same(model.get_weights(), weights)
+
+
+def test_steps_against_a_loop_written_by_hand():
+    model = classifier(optimizer="sgd", dropout=0.0)
+    apply, params, state = nacre.lift(model)
+    losses = []
+    for _ in range(2):
+        for start in range(0, 70, 16):  # the last batch has 6 examples, and is not padded
+            x, y = X[start : start + 16], Y[start : start + 16]
+
+            def loss(params, x=x, y=y):
+                outputs, new_state, _ = apply(params, state, x, training=True)  # noqa: B023
+                return -jnp.mean(jnp.log(outputs[jnp.arange(len(y)), y])), new_state
+
+            (value, state), gradients = jax.value_and_grad(loss, has_aux=True)(params)
+            params = jax.tree.map(lambda p, g: p - 0.01 * g, params, gradients)
+            losses.append((float(value), len(x)))
+    history = model.fit(X, Y, epochs=2, batch_size=16, shuffle=False, verbose=0).history
+    for epoch in range(2):
+        part = losses[5 * epoch : 5 * epoch + 5]
+        mean = sum(value * n for value, n in part) / 70
+        assert history["loss"][epoch] == pytest.approx(mean, rel=1e-5)
+    values = {path: variable.numpy() for path, variable in variables_of(model).items()}
+    for path, value in {**params, **state}.items():
+        np.testing.assert_allclose(values[path], value, rtol=1e-4, atol=1e-6)
+
+
+def test_every_example_is_seen_once_an_epoch():
+    seen = []
+
+    class Watch(layers.Layer):
+        def call(self, x):
+            jax.debug.callback(lambda a: seen.append(np.asarray(a)), x[:, 0])
+            return x
+
+    model = nacre.Sequential([nacre.Input((1,)), Watch(), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.arange(23, dtype=np.float32)[:, None]
+    model.fit(x, x, epochs=2, batch_size=4, verbose=0)
+    jax.effects_barrier()
+    assert [len(batch) for batch in seen] == [4, 4, 4, 4, 4, 3] * 2
+    first, second = np.concatenate(seen[:6]), np.concatenate(seen[6:])
+    assert sorted(first) == sorted(second) == list(range(23))
+    assert list(first) != list(range(23))
+    assert list(first) != list(second)
+
+
+def test_images_of_bytes_stay_bytes_on_the_device(monkeypatch):
+    kinds = []
+    put = jax.device_put
+
+    def watched(tree, *args, **options):
+        kinds.extend(str(leaf.dtype) for leaf in jax.tree.leaves(tree) if np.ndim(leaf) == 4)
+        return put(tree, *args, **options)
+
+    monkeypatch.setattr(jax, "device_put", watched)
+    model = nacre.Sequential([layers.Flatten(), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    model.fit(np.zeros((8, 3, 3, 1), np.uint8), np.zeros((8, 2)), verbose=0)
+    assert kinds == ["uint8"]
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights():
+    x = X.copy()
+    x[40, 2] = np.nan  # in the third batch of the first epoch
+    model = classifier(dropout=0.0)
+    reference = classifier(dropout=0.0)
+    reference.fit(X[:32], Y[:32], batch_size=16, shuffle=False, verbose=0)
+    with pytest.warns(nacre.models.NotFiniteWarning, match="epoch 1, at update 3"):
+        history = model.fit(x, Y, epochs=3, batch_size=16, shuffle=False, verbose=0)
+    assert history.history == {}
+    same(model.get_weights(), reference.get_weights())
+
+
+def test_what_is_frozen_after_compile_stays_and_the_other_slots_are_kept():
+    model = classifier()
+    model.fit(X, Y, batch_size=16, verbose=0)
+    before = model.get_weights()
+    model.layers[0].trainable = False
+    slots = jax.tree.map(np.asarray, model.trainer.slots)
+    model.fit(X, Y, batch_size=16, verbose=0)
+    after = model.get_weights()
+    same(before[:2], after[:2])
+    assert not np.array_equal(before[-2], after[-2])
+    kept = jax.tree_util.tree_leaves_with_path(slots)
+    old = {jax.tree_util.keystr(path): leaf for path, leaf in kept}
+    model.layers[0].trainable = True
+    fresh = model.trainer._current_slots(
+        {path: v.concrete() for path, v in model.trainer.parts().trained.items()}
+    )
+    new = {
+        jax.tree_util.keystr(path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(fresh)
+    }
+    assert set(old) == set(new)
+    moved = [path for path in old if not np.array_equal(old[path], new[path])]
+    assert moved  # the slots of the trained layers went on from where they were
+
+
+def test_a_frozen_model_has_nothing_to_train():
+    model = classifier()
+    model.trainable = False
+    with pytest.raises(ArgumentError, match="nothing to train"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_a_callback_can_stop_the_run_and_change_weights_and_the_learning_rate():
+    class Meddle(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 0:
+                self.model.set_weights([np.zeros_like(w) for w in self.model.get_weights()])
+                self.model.optimizer.learning_rate = 0.0
+            if epoch == 2:
+                self.model.stop_training = True
+
+    model = classifier()
+    history = model.fit(X, Y, epochs=9, batch_size=16, verbose=0, callbacks=[Meddle()])
+    assert len(history.history["loss"]) == 3
+    assert history.history["loss"][1] == pytest.approx(np.log(3), rel=1e-5)
+    np.testing.assert_array_equal(model.get_weights()[0], 0)
+
+
+def test_a_callback_that_raises_leaves_a_usable_model():
+    class Fail(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise RuntimeError("mine")
+
+    _, weights = train(epochs=2)
+    model = classifier()
+    with pytest.raises(RuntimeError, match="mine"):
+        model.fit(X, Y, epochs=9, batch_size=16, verbose=0, callbacks=[Fail()])
+    same(model.get_weights(), weights)
+    model.fit(X, Y, epochs=1, batch_size=16, verbose=0)
+
+
+def test_ctrl_c_returns_a_usable_history_and_model():
+    import os
+    import signal
+
+    class Interrupt(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    assert threading.current_thread() is threading.main_thread()
+    _, weights = train(epochs=2)
+    model = classifier()
+    history = model.fit(X, Y, epochs=9, batch_size=16, verbose=0, callbacks=[Interrupt()])
+    assert len(history.history["loss"]) == 2
+    same(model.get_weights(), weights)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_any_optax_transformation_as_it_is():
+    model = classifier(optimizer=optax.chain(optax.clip(1.0), optax.adam(0.01)))
+    history = model.fit(X, Y, epochs=20, batch_size=16, verbose=0).history
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+
+
+def test_a_schedule_runs_inside_the_program():
+    schedule = nacre.optimizers.schedules.PiecewiseConstantDecay([5], [0.01, 0.0])
+    model = classifier(optimizer=nacre.optimizers.SGD(schedule))
+    model.fit(X, Y, batch_size=16, verbose=0)
+    before = model.get_weights()
+    model.fit(X, Y, batch_size=16, verbose=0)  # updates 5 to 9
+    changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights())]
+    names = [v.name for v in model.weights]
+    moved = {name for name, has in zip(names, changed) if has}
+    assert "moving_mean" in moved
+    assert moved <= {"kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"}
+
+
+def test_several_outputs_have_losses_and_metrics_of_their_own():
+    x = nacre.Input((5,), name="x")
+    hidden = layers.Dense(6, activation="relu")(x)
+    label = layers.Dense(3, activation="softmax", name="label")(hidden)
+    size = layers.Dense(1, name="size")(hidden)
+    model = nacre.Model(x, [label, size])
+    model.compile(
+        "adam",
+        loss={"label": "sparse_categorical_crossentropy", "size": "mse"},
+        loss_weights={"label": 1.0, "size": 0.5},
+        metrics={"label": ["accuracy"], "size": ["mae"]},
+    )
+    targets = {"label": Y, "size": X[:, :1]}
+    history = model.fit({"x": X}, targets, epochs=2, batch_size=16, verbose=0).history
+    assert list(history) == ["loss", "label_loss", "size_loss", "label_accuracy", "size_mae"]
+    total = np.array(history["label_loss"]) + 0.5 * np.array(history["size_loss"])
+    np.testing.assert_allclose(history["loss"], total, rtol=1e-5)
+    first, second = model.predict(X)
+    assert (first.shape, second.shape) == ((70, 3), (70, 1))
+    assert model.evaluate(X, [Y, X[:, :1]], verbose=0, return_dict=True).keys() == history.keys()
+
+
+def test_train_on_batch_is_one_step():
+    model, other = classifier(dropout=0.0), classifier(dropout=0.0)
+    loss, accuracy = model.train_on_batch(X[:16], Y[:16])
+    history = other.fit(X[:16], Y[:16], batch_size=16, shuffle=False, verbose=0).history
+    assert loss == history["loss"][0]
+    assert accuracy == history["accuracy"][0]
+    same(model.get_weights(), other.get_weights())
+    running = model.test_on_batch(X[16:32], Y[16:32], return_dict=True)
+    assert running["loss"] != loss
+    model.reset_metrics()
+    alone = model.test_on_batch(X[16:32], Y[16:32], return_dict=True)
+    expected = model.evaluate(X[16:32], Y[16:32], verbose=0, return_dict=True)
+    assert alone == pytest.approx(expected, rel=1e-6)
+
+
+def test_evaluate_does_not_depend_on_the_batch_size():
+    model = classifier()
+    whole = model.evaluate(X, Y, batch_size=70, verbose=0)
+    np.testing.assert_allclose(model.evaluate(X, Y, batch_size=8, verbose=0), whole, rtol=1e-5)
+    np.testing.assert_allclose(model.predict(X, batch_size=8), model.predict(X), rtol=1e-5)
+
+
+def test_mistakes_in_the_data_are_explained():
+    model = classifier()
+    with pytest.raises(DataError, match="x: 70, y: 69"):
+        model.fit(X, Y[:-1], verbose=0)
+    with pytest.raises(DataError, match="no examples"):
+        model.fit(X[:0], Y[:0], verbose=0)
+    with pytest.raises(DataError, match="does not hold numbers"):
+        model.fit(np.array([["a"]]), Y[:1], verbose=0)
+    with pytest.raises(BuildError, match="compile"):
+        nacre.Sequential([nacre.Input((5,)), layers.Dense(1)]).fit(X, Y)
+    with pytest.raises(ArgumentError, match="batch_size"):
+        model.fit(X, Y, batch_size=0, verbose=0)
+
+
+def test_a_hundred_models_leave_no_memory_behind():
+    def cycle():
+        model = classifier()
+        model.fit(X, Y, batch_size=16, verbose=0)
+        model.predict(X)
+
+    for _ in range(3):
+        cycle()
+    jax.clear_caches()
+    gc.collect()
+    arrays = len(jax.live_arrays())
+    objects = len(gc.get_objects())
+    for _ in range(5):
+        cycle()
+    jax.clear_caches()
+    gc.collect()
+    assert len(jax.live_arrays()) <= arrays
+    assert len(gc.get_objects()) <= objects + 500
+
+
+def test_warnings_of_the_engine_are_none():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(epochs=1, validation_split=0.2)
