@@ -51,13 +51,18 @@ def points():
     return np.random.default_rng(0).normal(0, 3, (4, 7))
 
 
-@pytest.mark.parametrize("name", sorted(EQUATIONS))
-def test_value_matches_the_equation_eagerly_and_compiled(name):
+@pytest.fixture(scope="module")
+def compiled():
     x = points().astype(np.float32)
-    function = activations.get(name)
+    return jax.jit(lambda x: {name: activations.get(name)(x) for name in EQUATIONS})(x)
+
+
+@pytest.mark.parametrize("name", sorted(EQUATIONS))
+def test_value_matches_the_equation_eagerly_and_compiled(compiled, name):
     expected = EQUATIONS[name](points())
-    np.testing.assert_allclose(function(x), expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(jax.jit(function)(x), expected, rtol=1e-5, atol=1e-6)
+    value = activations.get(name)(points().astype(np.float32))
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(compiled[name], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_match_finite_differences():
@@ -128,15 +133,14 @@ def test_gelu_approximation():
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
-@given(
-    st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=2, max_size=6), st.integers(0, 1)
-)
-def test_softmax_sums_to_one(values, axis):
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=4, max_size=4))
+def test_softmax_sums_to_one(values):
     x = np.array([values, values[::-1]], np.float32)
-    y = np.asarray(activations.softmax(x, axis=axis))
-    assert (y >= 0).all()
-    np.testing.assert_allclose(y.sum(axis), 1, rtol=1e-5)
+    for axis in (0, 1):
+        y = np.asarray(activations.softmax(x, axis=axis))
+        assert (y >= 0).all()
+        np.testing.assert_allclose(y.sum(axis), 1, rtol=1e-5)
 
 
 def test_softmax_over_two_axes():

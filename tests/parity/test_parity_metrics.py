@@ -1,5 +1,8 @@
 """Metrics against Keras: a batch without weights, then one with."""
 
+import warnings
+
+import jax
 import keras
 import numpy as np
 import pytest
@@ -62,33 +65,46 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("name, arguments, t, y", CASES)
-def test_same_numbers_as_keras(name, arguments, t, y):
-    peer = getattr(keras.metrics, name)(**arguments)
-    ours = getattr(metrics, name)(**arguments)
-    assert ours.name == peer.name.rstrip("_0123456789")
-    for part, weights in ((slice(0, 10), None), (slice(10, 20), W[:10])):
-        peer.update_state(t[part], y[part], weights)
-        ours.update_state(t[part], y[part], weights)
-    np.testing.assert_allclose(ours.result(), peer.result(), rtol=1e-5, atol=1e-6)
+OVERLAPS = [
+    ("IoU", {"num_classes": 5, "target_class_ids": [0, 3]}, LABELS, GUESSES),
+    ("IoU", {"num_classes": 5, "target_class_ids": [1], "ignore_class": 2}, LABELS, GUESSES),
+    ("MeanIoU", {"num_classes": 5, "sparse_y_true": False, "sparse_y_pred": False}, ONE_HOT, P),
+    ("BinaryIoU", {"threshold": 0.4}, BITS, Q),
+]
+ALL = CASES + OVERLAPS
 
 
-@pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")  # of Keras's own
-@pytest.mark.parametrize(
-    "name, arguments, t, y",
-    [
-        ("IoU", {"num_classes": 5, "target_class_ids": [0, 3]}, LABELS, GUESSES),
-        ("IoU", {"num_classes": 5, "target_class_ids": [1], "ignore_class": 2}, LABELS, GUESSES),
-        ("MeanIoU", {"num_classes": 5, "sparse_y_true": False, "sparse_y_pred": False}, ONE_HOT, P),
-        ("BinaryIoU", {"threshold": 0.4}, BITS, Q),
-    ],
-)
-def test_overlaps_of_keras(name, arguments, t, y):
-    peer, ours = getattr(keras.metrics, name)(**arguments), getattr(metrics, name)(**arguments)
-    for part in (slice(0, 10), slice(10, 20)):
-        peer.update_state(t[part], y[part])
-        ours.update_state(t[part], y[part])
-    np.testing.assert_allclose(ours.result(), peer.result(), rtol=1e-5)
+def results_of_both():
+    """Every case through both, in one program: compiled one by one they take minutes."""
+    results = []
+    for name, arguments, t, y in ALL:
+        peer = getattr(keras.metrics, name)(**arguments)
+        ours = getattr(metrics, name)(**arguments)
+        assert ours.name == peer.name.rstrip("_0123456789")
+        theirs = [variable.value for variable in peer.variables]
+        state = ours.init()
+        is_weighted = name not in {
+            c[0] for c in OVERLAPS
+        }  # Keras would round the weights of overlaps
+        for part, weights in ((slice(0, 10), None), (slice(10, 20), W[:10])):
+            w = weights if is_weighted else None
+            theirs = peer.stateless_update_state(theirs, t[part], y[part], w)
+            state = ours.update(state, t[part], y[part], w)
+        results.append((ours.result(state), peer.stateless_result(theirs)))
+    return results
+
+
+@pytest.fixture(scope="module")
+def results():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Explicitly requested dtype int64")  # of Keras's own
+        return jax.jit(results_of_both)()
+
+
+@pytest.mark.parametrize("case", range(len(ALL)), ids=[f"{c[0]}-{c[1]}" for c in ALL])
+def test_same_numbers_as_keras(results, case):
+    ours, peer = results[case]
+    np.testing.assert_allclose(ours, peer, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(), (6,), (6, 1), (6, 4)])
