@@ -239,7 +239,7 @@ def check_run(result: Outcome, folder: Path, inputs: int) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["index.html", "model.nacre"]
     page = (folder / "index.html").read_text("utf-8")
     assert f"{result.right:,} of them correctly" in Reader(page).text
-    loaded = nacre.load_model(folder / "model.nacre")
+    loaded = nacre.models.load_model(folder / "model.nacre")
     scaled = result.images[:50].reshape(-1, inputs).astype(np.float32) / np.float32(result.ink)
     predicted = np.asarray(loaded.predict(scaled, verbose=0))
     np.testing.assert_allclose(predicted, result.probabilities[:50], rtol=1e-4, atol=1e-6)

@@ -23,7 +23,6 @@ __all__ = ["Digits", "load_digits", "run_demo"]
 CLASSES = 10
 UNITS = 512
 PROGRAM = """\
-import nacre
 from nacre import layers, models
 from nacre.datasets import {module}
 from nacre.utils import to_categorical
@@ -38,7 +37,7 @@ network.compile(optimizer="rmsprop", loss="categorical_crossentropy", metrics=["
 network.fit(x_train, to_categorical(y_train), epochs={epochs}, batch_size={batch_size})
 test_loss, test_accuracy = network.evaluate(x_test, to_categorical(y_test))
 
-network = nacre.load_model("model.nacre")  # the network of this page
+network = models.load_model("model.nacre")  # the network of this page
 network.predict(x_test[:1])
 """
 
