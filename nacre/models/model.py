@@ -150,7 +150,6 @@ class Model(Layer):
         if not self._internals.complete:
             like = jax.tree.map(lambda x: SymbolicTensor((None, *x.shape[1:]), x.dtype), inputs)
             self._complete((like,), {})
-        draw_values(self)
 
     def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         was_complete = self._internals.complete

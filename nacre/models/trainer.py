@@ -13,11 +13,13 @@ import numpy as np
 from nacre import optimizers
 from nacre.core import random, symbolic
 from nacre.core.errors import ArgumentError, BuildError, explain
-from nacre.core.layer import frozen_variables, structure_version, variables_of
+from nacre.core.layer import draw_values, frozen_variables, structure_version, variables_of
 from nacre.core.lift import lift
 from nacre.core.variables import Variable
 from nacre.data.arrays import Examples, class_weights, examples_from, split
 from nacre.data.order import epoch_order
+from nacre.models.predictor import Predictor
+from nacre.optimizers.optimizer import carry_over
 from nacre.training.callbacks import CallbackList
 from nacre.training.history import History
 from nacre.training.loop import Fit, run_evaluation
@@ -101,17 +103,20 @@ class Trainer:
         self._parts = Parts({}, {}, {})
         self._programs: dict[Any, Any] = {}
         self._totals: Any = None
+        self._predictor: Predictor | None = None
 
     # Programs
 
     def forget_programs(self) -> None:
         """Compile anew at the next call, because the model has changed."""
         self._programs.clear()
+        self._predictor = None
         self._version = -1
 
     def parts(self) -> Parts:
         """The model's variables, sorted by what happens to them."""
         if self._version != structure_version():
+            draw_values(self.model)
             parts = Parts.of(self.model)
             if parts.signature() != self._parts.signature():
                 self._programs.clear()
@@ -186,15 +191,9 @@ class Trainer:
             )
         if self.slots is not None and self._slot_paths == set(params):
             return self.slots
-        fresh = jax.jit(self.optimizer.init)(params)
+        fresh = self.optimizer.init(params)
         if self.slots is not None:
-            known = dict(jax.tree_util.tree_leaves_with_path(self.slots))
-
-            def keep(path: Any, leaf: Any) -> Any:
-                old = known.get(path)
-                return old if old is not None and jnp.shape(old) == jnp.shape(leaf) else leaf
-
-            fresh = jax.tree_util.tree_map_with_path(keep, fresh)
+            fresh = carry_over(fresh, self.slots)
         self.slots, self._slot_paths = fresh, set(params)
         return fresh
 
@@ -221,7 +220,7 @@ class Trainer:
         state = {path: v.concrete() for path, v in parts.state.items()}
         if set(params) != set(carry.params):  # a change of trainable counts from the next fit on
             params = {path: carry.params[path] for path in carry.params}
-        return copied(carry._replace(params=params, state=state, slots=self.slots))
+        return _copy(carry._replace(params=params, state=state, slots=self.slots))
 
     def constants(self) -> Constants:
         """What the steps read: frozen weights, the learning rate, the key."""
@@ -268,7 +267,7 @@ class Trainer:
             examples, held_out = split(examples, validation_split)
         size = _batch_size(batch_size)
 
-        self.model.build_from(_first_rows(examples.arrays["x"]))
+        self.model.build_from(examples.arrays["x"])
         program = self._program("fit", examples, size, ordered=shuffle)
         objective = self._objective(examples.arrays)
         data = _on_device(examples.arrays)
@@ -351,7 +350,7 @@ class Trainer:
 
     def _on_batch(self, kind: str, x: Any, y: Any, weight: Any, return_dict: bool) -> Any:
         examples = examples_from(x, y, weight)
-        self.model.build_from(_first_rows(examples.arrays["x"]))
+        self.model.build_from(examples.arrays["x"])
         program = self._program(kind, examples, examples.count, ordered=False)
         objective = self._objective(examples.arrays)
         training = kind == "train_on_batch"
@@ -380,7 +379,7 @@ class Trainer:
         return_dict: bool,
     ) -> Any:
         examples = examples_from(x, y, sample_weight)
-        self.model.build_from(_first_rows(examples.arrays["x"]))
+        self.model.build_from(examples.arrays["x"])
         program = self._program("evaluate", examples, _batch_size(batch_size), ordered=False)
         objective = self._objective(examples.arrays)
         listeners = CallbackList(
@@ -401,46 +400,25 @@ class Trainer:
         return _reported(logs, return_dict)
 
     def predict(self, x: Any, batch_size: int | None, verbose: int | str, callbacks: Any) -> Any:
+        predictor, size = self._predictor, _batch_size(batch_size)
+        if predictor is not None and predictor.holds and predictor.knows(x) and not callbacks:
+            return jax.tree.map(np.asarray, predictor.compute(x))
         examples = examples_from(x)
-        arrays, count, size = examples.arrays["x"], examples.count, _batch_size(batch_size)
-        self.model.build_from(_first_rows(arrays))
-        parts = self.parts()
-        apply = self._cached("predict", self._prediction)
-        weights = {
-            path: v.concrete() for part in (parts.trained, parts.frozen) for path, v in part.items()
-        }
-        state = {path: v.concrete() for path, v in parts.state.items()}
-        key = self.constants().key
-        if count <= size and not callbacks:
-            return jax.tree.map(np.asarray, apply(weights, state, arrays, key))
-        return self._predict_batches(
-            lambda batch: apply(weights, state, batch, key), arrays, count, size, callbacks
-        )
-
-    def _prediction(self) -> Any:
-        apply = lift(self.model).apply
-        return jax.jit(lambda params, state, x, key: apply(params, state, x, key=key)[0])
-
-    def _predict_batches(
-        self, compute: Any, arrays: Any, count: int, size: int, callbacks: Any
-    ) -> Any:
-        listeners = CallbackList(callbacks or [], self.model, {"steps": -(-count // size)})
-        listeners.on_predict_begin({})
-        parts = []
-        for i, start in enumerate(range(0, count, size)):
-            listeners.on_predict_batch_begin(i, {})
-            rows = slice(start, start + size)
-            parts.append(compute(jax.tree.map(lambda a, rows=rows: a[rows], arrays)))
-            if listeners.needs_predict_batches:
-                listeners.on_predict_batch_end(i, {"outputs": parts[-1]})
-        outputs = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-        listeners.on_predict_end({})
-        return outputs
+        self.model.build_from(examples.arrays["x"])
+        if predictor is None or not predictor.holds:
+            predictor = self._predictor = Predictor(self.model, self.constants().key)
+        steps = {"steps": -(-examples.count // size), "verbose": verbose}
+        with CallbackList([callbacks, _progress(verbose)], self.model, steps) as listeners:
+            return predictor(x, size, listeners)
 
 
 def copied(tree: Any) -> Any:
     """Arrays on memory of their own, so that donating them takes nothing from the model."""
     return jax.device_put(tree, may_alias=False)
+
+
+# The same, compiled: dearer the first time and much cheaper after it, for use at every epoch.
+_copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
 
 
 def _is_lost(carry: Carry) -> bool:
@@ -454,10 +432,6 @@ def _initial(objective: Objective) -> dict[str, Any]:
 
 def _on_device(arrays: Any) -> Any:
     return jax.device_put(arrays)
-
-
-def _first_rows(arrays: Any) -> Any:
-    return jax.tree.map(lambda a: a[:1], arrays)
 
 
 def _signature(arrays: Any) -> Any:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from nacre.training.callbacks import CallbackList
@@ -88,7 +87,7 @@ class Fit:
         self._begun: int | None = None
         self._pace = Pace(single=callbacks.needs_batches)
         self._orders: dict[int, np.ndarray] = {}
-        self._buffer: tuple[int, int, jax.Array] | None = None
+        self._buffer: tuple[int, int, np.ndarray] | None = None
 
     def run(self, first: int, last: int) -> None:
         """Train from epoch ``first`` up to, and without, epoch ``last``."""
@@ -150,7 +149,7 @@ class Fit:
             left, epoch, step = left - (until - step), epoch + 1, 0
         return segments
 
-    def _order_of(self, epochs: int) -> jax.Array | None:
+    def _order_of(self, epochs: int) -> np.ndarray | None:
         """The orders of the epochs from the current one, one after the other."""
         if self.order is None:
             return None
@@ -159,10 +158,9 @@ class Fit:
             if first == self.epoch and known >= epochs:
                 return buffer
         count = self.program.count
-        indices = np.zeros(self.program.most_epochs * count, np.int32)
+        buffer = np.zeros(self.program.most_epochs * count, np.int32)
         for i in range(epochs):
-            indices[i * count : (i + 1) * count] = self._order(self.epoch + i)
-        buffer = jax.device_put(indices)
+            buffer[i * count : (i + 1) * count] = self._order(self.epoch + i)
         self._buffer = (self.epoch, epochs, buffer)
         return buffer
 

@@ -67,7 +67,7 @@ class Program:
         carry: Carry,
         constants: Constants,
         data: Any,
-        order: jax.Array | None,
+        order: np.ndarray | None,
         segments: list[tuple[int, int, int, int]],
     ) -> tuple[Carry, jax.Array]:
         """Run segments. Returns the carry and, for each segment, a row of metrics.

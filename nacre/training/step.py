@@ -83,7 +83,12 @@ def training_step(
         else:
             learning_rate = optimizer.learning_rate_at(carry.step)
         params, slots = optimizer.update(
-            gradients, carry.slots, carry.params, learning_rate=learning_rate, step=carry.step
+            gradients,
+            carry.slots,
+            carry.params,
+            learning_rate=learning_rate,
+            step=carry.step,
+            value=total,
         )
         totals = objective.update(
             carry.totals,

@@ -255,7 +255,7 @@ def test_state_and_keys_inside_a_transformation_of_ones_own_are_refused(layer, w
 
 def test_a_state_update_under_a_users_own_grad_is_refused(inputs):
     model = network()
-    with pytest.raises(PurityError, match="nacre.lift"):
+    with pytest.raises(PurityError, match=r"nacre\.lift"):
         jax.grad(lambda x: jnp.sum(model(x, training=True)))(inputs)
     assert not any(isinstance(v.value, jax.core.Tracer) for v in model.weights)
     jax.grad(lambda x: jnp.sum(model(x)))(inputs)  # without training there is nothing to leak
