@@ -82,8 +82,8 @@ class Loss(Configurable):
         """
         dtype = None if self.dtype is None else as_policy(self.dtype).compute_dtype
         y_pred = _map_arrays(lambda y: floating(y, dtype), y_pred)
-        own_dtype = y_pred.dtype if isinstance(y_pred, jax.Array) else dtype
-        y_true = _map_arrays(lambda t: floating(t, own_dtype), y_true)
+        pred_dtype = jax.tree.leaves(y_pred)[0].dtype
+        y_true = _map_arrays(lambda t: floating(t, pred_dtype), y_true)
         values = floating(self.call(y_true, y_pred), dtype)
         mask = mask_of(y_pred)
         valid = self.valid(y_true)
