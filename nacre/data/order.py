@@ -4,14 +4,36 @@ from __future__ import annotations
 
 import numpy as np
 
-from nacre.core import random
-
-__all__ = ["epoch_order"]
+__all__ = ["EpochOrder"]
 
 
-def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """A permutation of ``0 .. count - 1``, the same whenever it is asked for.
+class EpochOrder:
+    """The permutation of the examples in each epoch, the same whenever it is asked for.
 
-    So a run can resume at any position from the position's number.
+    So a run can resume at any position from the position's number. Philox is a counter-based
+    generator: the seed is its key, and the epoch stands in the high word of its counter, so the
+    epochs' streams never meet.
+
+    Args:
+        seed: the run's seed.
+        count: the number of examples.
+
+    Reference: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+
+    Example:
+        >>> order = EpochOrder(seed=1, count=5)
+        >>> sorted(order(7).tolist()), bool((order(7) == order(7)).all())
+        ([0, 1, 2, 3, 4], True)
     """
-    return random.generator(seed, "order", epoch).permutation(count).astype(np.int32)
+
+    def __init__(self, seed: int, count: int) -> None:
+        self._bits = np.random.Philox(key=seed)
+        self._generator = np.random.Generator(self._bits)
+        self._examples = np.arange(count, dtype=np.int32)
+        self._start = self._bits.state
+
+    def __call__(self, epoch: int) -> np.ndarray:
+        # Setting the state of one generator costs a third of making a new one.
+        self._start["state"]["counter"][:] = (0, 0, 0, epoch)
+        self._bits.state = self._start
+        return self._generator.permutation(self._examples)

@@ -17,7 +17,7 @@ from nacre.core.layer import draw_values, frozen_variables, structure_version, v
 from nacre.core.lift import lift
 from nacre.core.variables import Variable
 from nacre.data.arrays import Examples, class_weights, examples_from, split
-from nacre.data.order import epoch_order
+from nacre.data.order import EpochOrder
 from nacre.models.predictor import Predictor
 from nacre.optimizers.optimizer import carry_over
 from nacre.training.callbacks import CallbackList
@@ -287,9 +287,7 @@ class Trainer:
             data,
             copied(self._carry(objective, training=True)),
             self.constants,
-            (lambda epoch: epoch_order(self.seed, epoch + offset, examples.count))
-            if shuffle
-            else None,
+            _counted_on(EpochOrder(self.seed, examples.count), offset) if shuffle else None,
             listeners,
             validate,
             lambda carry: self._publish(carry),
@@ -410,6 +408,10 @@ class Trainer:
         steps = {"steps": -(-examples.count // size), "verbose": verbose}
         with CallbackList([callbacks, _progress(verbose)], self.model, steps) as listeners:
             return predictor(x, size, listeners)
+
+
+def _counted_on(order: EpochOrder, offset: int) -> Callable[[int], np.ndarray]:
+    return lambda epoch: order(epoch + offset)
 
 
 def copied(tree: Any) -> Any:

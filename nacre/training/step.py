@@ -82,14 +82,19 @@ def training_step(
             learning_rate = constants.learning_rate
         else:
             learning_rate = optimizer.learning_rate_at(carry.step)
-        params, slots = optimizer.update(
-            gradients,
-            carry.slots,
-            carry.params,
-            learning_rate=learning_rate,
-            step=carry.step,
-            value=total,
-        )
+        finite = jnp.isfinite(total)
+
+        def updated(gradients: Arrays, slots: Any, params: Arrays) -> tuple[Arrays, Any]:
+            return optimizer.update(
+                gradients,
+                slots,
+                params,
+                learning_rate=learning_rate,
+                step=carry.step,
+                value=total,
+            )
+
+        params, slots = _if_finite(finite, updated, gradients, carry.slots, carry.params)
         totals = objective.update(
             carry.totals,
             batch.get("y"),
@@ -100,13 +105,30 @@ def training_step(
             losses,
             batch_size(batch),
         )
-        new = Carry(params, state, slots, totals, carry.step + 1, jnp.array(True))
-        finite = jnp.isfinite(total)
-        return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, carry)._replace(
-            finite=finite
+        state, totals, count = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old),
+            (state, totals, carry.step + 1),
+            (carry.state, carry.totals, carry.step),
         )
+        return Carry(params, state, slots, totals, count, finite)
 
     return step
+
+
+def _if_finite(
+    finite: jax.Array, update: Callable[..., Any], gradients: Arrays, slots: Any, params: Arrays
+) -> tuple[Arrays, Any]:
+    """The parameters and slots after an update, or as they were.
+
+    On the CPU a branch is cheapest, and updates in place. Elsewhere a branch would make the host
+    wait for its condition, and a selection is fused into the update.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.lax.cond(
+            finite, update, lambda _, slots, params: (params, slots), gradients, slots, params
+        )
+    new = update(gradients, slots, params)
+    return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, (params, slots))
 
 
 def evaluation_step(
