@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import optax
-
 from nacre.core.configurable import TAG, deserialize
 from nacre.core.errors import ArgumentError, explain
 from nacre.core.registry import known_names, resolve
@@ -40,7 +38,7 @@ def get(identifier: Any) -> Optimizer:
     elif isinstance(identifier, dict) and isinstance(identifier.get("class_name"), str):
         cls = type(_by_name(identifier["class_name"]))
         found = cls.from_config(deserialize(identifier.get("config", {})))
-    elif isinstance(identifier, optax.GradientTransformation | optax.MultiSteps):
+    elif type(identifier).__module__.startswith("optax."):
         found = OptaxOptimizer(identifier)
     elif isinstance(identifier, type) and issubclass(identifier, Optimizer):
         found = identifier()

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from nacre.core.errors import ArgumentError, explain
 from nacre.core.registry import register_serializable
@@ -43,6 +42,8 @@ class OptaxOptimizer(Optimizer):
     """
 
     def __init__(self, transformation: Any, name: str | None = None) -> None:
+        import optax  # not at the top: whoever gets here has imported it already
+
         self._optax: Any = None
         self._injected = False
         super().__init__(0.0, name=name)

@@ -17,7 +17,6 @@ from typing import Any, TypedDict
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from nacre.core.configurable import Configurable, unknown_argument
 from nacre.core.errors import ArgumentError, explain
@@ -157,12 +156,14 @@ class Optimizer(Configurable):
         raise NotImplementedError(f"{type(self).__name__} does not define rule().")
 
     @property
-    def transformation(self) -> optax.GradientTransformationExtraArgs:
+    def transformation(self) -> Any:
         """The rule as an Optax transformation, to be chained with others.
 
         Its update takes ``learning_rate`` and ``step`` (the number of updates so far) as extra
         arguments.
         """
+        import optax  # costs a third of importing nacre, and only code that uses Optax needs it
+
         return optax.GradientTransformationExtraArgs(self.slots, self.rule)  # type: ignore[arg-type]
 
     # The learning rate

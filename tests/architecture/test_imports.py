@@ -89,8 +89,9 @@ def test_a_package_imports_only_from_those_above_it(path):
         assert target < level(own), f"{path.name} imports {module}, which is not above {own}"
 
 
-# rich and IPython cost tens of milliseconds and are needed only when something is drawn.
-LAZY = OPTIONAL | {"rich"}
+# rich is needed only when something is drawn, and Optax only by code that uses it: together they
+# would double the time that importing nacre takes.
+LAZY = OPTIONAL | {"rich", "optax"}
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
@@ -103,7 +104,7 @@ def test_imports_stand_at_the_top(path):
 
 
 def test_importing_nacre_imports_nothing_heavy():
-    heavy = sorted({"keras", "torch", "tensorflow", "pandas", "rich.progress", "orbax"} | OPTIONAL)
+    heavy = sorted({"keras", "torch", "tensorflow", "pandas", "rich", "optax"} | OPTIONAL)
     code = f"import sys, nacre; print([m for m in {heavy!r} if m in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
