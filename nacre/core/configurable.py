@@ -20,7 +20,7 @@ import numpy as np
 from nacre.core.errors import ArgumentError, FileFormatError, explain, nearest
 from nacre.core.registry import saved_name, saved_object
 
-__all__ = ["Configurable", "Serialized", "deserialize", "serialize"]
+__all__ = ["MAXIMUM_DEPTH", "TAG", "Configurable", "Serialized", "deserialize", "serialize"]
 
 TAG = "__nacre__"
 MAXIMUM_DEPTH = 64

@@ -118,7 +118,8 @@ class Sequential(Model):
             tensors.append(layer(tensors[-1]))
         self._tensors = tensors
         self._internals.complete = True
-        self._built_on = ((tensors[0],), {})
+        if self._has_own_constructor():
+            self._built_on = ((tensors[0],), {})
 
     def call(self, x: Any) -> Any:
         if self._tensors and isinstance(x, jax.Array):
@@ -155,7 +156,7 @@ class Sequential(Model):
 
     def get_config(self) -> dict[str, Any]:
         """The layers and the input; of a subclass with a constructor of its own, its arguments."""
-        if type(self).__init__ is not Sequential.__init__:
+        if self._has_own_constructor():
             return super().get_config()
         config: dict[str, Any] = {"name": self._internals.name, "trainable": self.trainable}
         config["layers"] = serialize(self._stack)
@@ -169,11 +170,16 @@ class Sequential(Model):
         return config
 
     @classmethod
+    def _has_own_constructor(cls) -> bool:
+        """Whether this is a subclass whose arguments, not its layers, say what it is."""
+        return cls.__init__ is not Sequential.__init__
+
+    @classmethod
     def from_config(
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ) -> Any:
         """A model from what :meth:`get_config` returned, with new weights."""
-        if cls.__init__ is not Sequential.__init__:
+        if cls._has_own_constructor():
             return super().from_config(config, custom_objects)
         config = dict(config)
         start = config.pop("input", None)

@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from nacre.core.errors import ArgumentError, FileFormatError, explain
+from nacre.core.errors import FileFormatError, explain
 from nacre.saving.atomic import atomic_write
-from nacre.saving.json_text import MOST_BYTES, parse_json
+from nacre.saving.json_text import MOST_BYTES, check_size, parse_json
 from nacre.saving.tensors import TensorReader, tensors_size, write_tensors
 
 __all__ = ["Archive", "write_archive"]
@@ -50,18 +50,10 @@ def write_archive(
         arrays: for each group, such as ``"weights"``, its arrays by name.
 
     Raises:
-        ArgumentError: the configuration is longer than what would be read.
+        FileFormatError: the configuration is longer than what would be read.
     """
     text = json.dumps(config, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    if len(text) > MOST_BYTES:
-        raise ArgumentError(
-            explain(
-                "The configuration is too long for a file.",
-                expected=f"at most {MOST_BYTES} bytes",
-                received=f"{len(text)} bytes",
-                fix="keep large constants in a layer's weights, instead of in its arguments.",
-            )
-        )
+    check_size(text, "The configuration")
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         with archive.open(_entry(CONFIG, len(text)), "w") as entry:
             entry.write(text)

@@ -6,24 +6,26 @@ could ask for hours of work or gigabytes of names. Nothing here depends on what 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from nacre.core.configurable import TAG
+from nacre.core.configurable import MAXIMUM_DEPTH, TAG
 from nacre.core.errors import ArgumentError, FileFormatError, explain
 from nacre.core.registry import saved_object
 
-__all__ = ["check_bounds"]
+__all__ = ["check_bounds", "require_registered"]
 
-MOST_CALLS = 20_000
-MOST_LEVELS = 100
+MOST_CALLS = 10_000
 LONGEST_NAME = 512
 
 
-def check_bounds(description: Any, custom_objects: dict[str, Any] | None = None) -> None:
-    """Raise unless a description is of reasonable size and everything it names is registered.
+def check_bounds(description: Any) -> dict[str, None]:
+    """Raise unless a description is of reasonable size.
+
+    Returns:
+        The names of the classes and functions in it.
 
     Raises:
-        ArgumentError: a class or function is not registered, nor in ``custom_objects``.
         FileFormatError: it is too deep, has too many calls of layers, or too long names.
     """
     count = Count()
@@ -32,7 +34,33 @@ def check_bounds(description: Any, custom_objects: dict[str, Any] | None = None)
         raise FileFormatError(
             f"The description calls {calls} layers; at most {MOST_CALLS} are built."
         )
-    _require_registered(count.names, custom_objects)
+    return count.names
+
+
+def require_registered(names: Iterable[str], custom_objects: dict[str, Any] | None) -> None:
+    """Raise unless every class and function is registered, or in ``custom_objects``.
+
+    Raises:
+        ArgumentError: some are not; the message lists them.
+    """
+    missing = []
+    for name in names:
+        try:
+            saved_object(name, custom_objects)
+        except ArgumentError:
+            missing.append(name)
+    if not missing:
+        return
+    bare = missing[0].rpartition(">")[2]
+    raise ArgumentError(
+        explain(
+            "The file refers to classes or functions that are not registered here.",
+            expected="those of Nacre, and those of yours that are registered",
+            received=", ".join(repr(name) for name in missing[:10]),
+            fix=f"pass custom_objects={{{bare!r}: {bare}}}, or decorate it with "
+            "@nacre.saving.register_serializable() before loading.",
+        )
+    )
 
 
 class Count:
@@ -48,8 +76,10 @@ class Count:
 
     def calls(self, value: Any, level: int = 0) -> int:
         """The number of calls that building ``value`` takes."""
-        if level > MOST_LEVELS:
-            raise FileFormatError(f"The description is nested more than {MOST_LEVELS} levels deep.")
+        if level > MAXIMUM_DEPTH:
+            raise FileFormatError(
+                f"The description is nested more than {MAXIMUM_DEPTH} levels deep."
+            )
         if isinstance(value, list):
             return self._sum(value, level)
         if not isinstance(value, dict):
@@ -99,25 +129,3 @@ def _number(value: Any) -> int:
     if type(value) is not int:
         raise FileFormatError(f"The description numbers an object by {str(value)[:80]!r}.")
     return value
-
-
-def _require_registered(names: dict[str, None], custom_objects: dict[str, Any] | None) -> None:
-    missing = []
-    for name in names:
-        try:
-            saved_object(name, custom_objects)
-        except ArgumentError:
-            missing.append(name)
-    if not missing:
-        return
-    shown = ", ".join(repr(name) for name in missing[:10])
-    bare = missing[0].rpartition(">")[2]
-    raise ArgumentError(
-        explain(
-            f"The file refers to what is not registered here: {shown}.",
-            expected="classes and functions of Nacre, or of yours that are registered",
-            received=f"{len(missing)} unknown name(s)",
-            fix=f"pass custom_objects={{{bare!r}: {bare}}}, or decorate it with "
-            "@nacre.saving.register_serializable() before loading.",
-        )
-    )

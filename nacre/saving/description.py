@@ -13,7 +13,7 @@ from nacre.core.configurable import deserialize, serialize
 from nacre.core.dtypes import as_policy, dtype_policy, set_dtype_policy
 from nacre.core.errors import BuildError, FileFormatError, NacreError, explain
 from nacre.core.layer import Layer, layers_of, variables_of
-from nacre.saving.bounds import check_bounds
+from nacre.saving.bounds import check_bounds, require_registered
 from nacre.saving.graph_tensors import CallSpec
 
 __all__ = ["describe", "rebuild"]
@@ -25,6 +25,7 @@ def describe(model: Layer) -> dict[str, Any]:
     Raises:
         ArgumentError: a part of the model has no name that a file could refer to.
         BuildError: the model has weights, but what they were built with is not known.
+        FileFormatError: the model is too large or too deeply nested to be read again.
     """
     description = serialize(
         {
@@ -39,6 +40,7 @@ def describe(model: Layer) -> dict[str, Any]:
             ],
         }
     )
+    check_bounds(description)
     if description["built_with"] is None and not model._internals.complete and model.weights:
         _require_rebuildable(model, description)
     return description
@@ -85,7 +87,7 @@ def rebuild(description: Any, custom_objects: dict[str, Any] | None = None) -> A
         ArgumentError: a class or function is not registered, nor in ``custom_objects``.
         FileFormatError: the description is malformed, or of something that cannot be built.
     """
-    check_bounds(description, custom_objects)
+    require_registered(check_bounds(description), custom_objects)
     before = dtype_policy()
     try:
         set_dtype_policy(as_policy(description["dtype"]))

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 
 from nacre.core.configurable import Configurable
+from nacre.core.errors import FileFormatError
 from nacre.core.registry import register_serializable
 from nacre.core.symbolic import SymbolicTensor
+from nacre.saving.tensors import TYPES
 
 __all__ = ["CallSpec", "TensorReference", "TensorSpec", "map_leaves"]
+
+DATA_TYPES = frozenset(TYPES.values())
 
 
 def map_leaves(change: Callable[[Any], Any], tree: Any) -> Any:
@@ -62,11 +66,19 @@ class TensorSpec(Configurable):
         return cls(list(tensor.shape), np.dtype(tensor.dtype).name, **options)
 
     def tensor(self) -> SymbolicTensor:
-        """A new symbolic tensor like this."""
-        for size in self.shape:
-            if size is not None and (type(size) is not int or size < 0):
-                raise ValueError(f"a tensor cannot have the shape {self.shape!r}")
-        return SymbolicTensor(self.shape, self.dtype, name=self.name, masked=self.masked)
+        """A new symbolic tensor like this.
+
+        Raises:
+            FileFormatError: there is no such tensor.
+        """
+        dtype = self.dtype if isinstance(self.dtype, str) else ""
+        if dtype not in DATA_TYPES or not all(map(_is_size, self.shape)):
+            raise FileFormatError(f"It has a tensor of type {dtype!r} and shape {self.shape!r}.")
+        return SymbolicTensor(self.shape, dtype, name=self.name, masked=self.masked)
+
+
+def _is_size(size: Any) -> bool:
+    return size is None or (type(size) is int and size >= 0)
 
 
 @register_serializable("graph")

@@ -8,11 +8,23 @@ from typing import Any
 
 from nacre.core.errors import FileFormatError
 
-__all__ = ["MOST_BYTES", "parse_json"]
+__all__ = ["MOST_BYTES", "check_size", "parse_json"]
 
 MOST_BYTES = 32 * 2**20
 MOST_CONTAINERS = 2**20
 MOST_STRINGS = 2**22
+
+
+def check_size(text: bytes, what: str) -> None:
+    """Raise if a text is longer, or has more parts, than would be read.
+
+    Raises:
+        FileFormatError: it is, or has.
+    """
+    if len(text) > MOST_BYTES:
+        raise FileFormatError(f"{what} is {len(text)} bytes long; at most {MOST_BYTES} are read.")
+    if text.count(b"[") + text.count(b"{") > MOST_CONTAINERS or text.count(b'"') > MOST_STRINGS:
+        raise FileFormatError(f"{what} has more parts than any model needs.")
 
 
 def parse_json(text: bytes, what: str) -> dict[str, Any]:
@@ -21,11 +33,7 @@ def parse_json(text: bytes, what: str) -> dict[str, Any]:
     Raises:
         FileFormatError: it is not strict JSON, is too long, or has two entries of the same name.
     """
-    # The parser needs tens of bytes for an empty list of two characters, so counting comes first.
-    if len(text) > MOST_BYTES:
-        raise FileFormatError(f"{what} is {len(text)} bytes long; at most {MOST_BYTES} are read.")
-    if text.count(b"[") + text.count(b"{") > MOST_CONTAINERS or text.count(b'"') > MOST_STRINGS:
-        raise FileFormatError(f"{what} has more parts than any model needs.")
+    check_size(text, what)  # for an empty list of two characters the parser takes 64 bytes
     try:
         value = json.loads(
             text.decode("utf-8"), object_pairs_hook=_without_repeats, parse_constant=_refuse

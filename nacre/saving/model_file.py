@@ -14,7 +14,7 @@ from nacre.core.configurable import deserialize, serialize
 from nacre.core.errors import FileFormatError, NacreError, explain
 from nacre.core.layer import variables_of
 from nacre.saving.archive import Archive, write_archive
-from nacre.saving.bounds import check_bounds
+from nacre.saving.bounds import check_bounds, require_registered
 from nacre.saving.description import describe, rebuild
 from nacre.saving.tensors import TensorInfo
 from nacre.saving.weights import GROUPS, checked_path, mismatches, replace_values, values_of
@@ -48,7 +48,7 @@ def save_model(
         config["compiled_with"] = serialize(
             {**trainer.compiled_with, "optimizer": trainer.optimizer}
         )
-        config["training"] = _counters(trainer)
+        config["training"] = _progress(trainer)
         arrays["optimizer"] = {
             name: np.asarray(leaf) for name, leaf in _named_leaves(trainer.slots).items()
         }
@@ -62,8 +62,12 @@ def _version() -> str:
         return "unknown"
 
 
-def _counters(trainer: Any) -> dict[str, Any]:
+def _progress(trainer: Any) -> dict[str, Any]:
+    """Where training stands, apart from the optimizer's state."""
+    optimizer = trainer.optimizer
+    has_number = optimizer.learning_rate_is_known and optimizer.schedule is None
     return {
+        "learning_rate": optimizer.learning_rate if has_number else None,
         "seed": trainer.seed,
         "step": trainer.step,
         "epoch": trainer.epoch,
@@ -112,8 +116,12 @@ def load_model(
         _check_format(config, archive.path)
         try:
             return _loaded(archive, config, custom_objects, compile)
+        except (NacreError, OSError):
+            raise
         except KeyError as error:
             raise FileFormatError(f"The file {archive.path!r} has no {error}.") from error
+        except Exception as error:  # a part of the configuration is of another type than it should
+            raise FileFormatError(f"The file {archive.path!r} is malformed: {error}.") from error
 
 
 def _check_format(config: dict[str, Any], path: str) -> None:
@@ -135,7 +143,8 @@ def _loaded(
     archive: Archive, config: dict[str, Any], custom_objects: dict[str, Any] | None, compile: bool
 ) -> Any:
     compiled_with = config["compiled_with"] if compile else None
-    check_bounds(compiled_with, custom_objects)
+    names = {**check_bounds(config["description"]), **check_bounds(compiled_with)}
+    require_registered(names, custom_objects)  # all of them at once, before anything is built
     model = rebuild(config["description"], custom_objects)
     if not hasattr(model, "compiled"):
         raise FileFormatError(f"The file {archive.path!r} holds a {type(model).__name__}.")
@@ -168,12 +177,16 @@ def _compile(model: Any, compiled_with: Any, custom_objects: dict[str, Any] | No
 def _resume(model: Any, archive: Archive, training: Any) -> None:
     """Set the counters and the optimizer's state to where training stood."""
     trainer = model.trainer
+    if not isinstance(training, dict):
+        raise FileFormatError(f"The file {archive.path!r} does not say where training stands.")
     counts = {name: training[name] for name in ("seed", "step", "epoch")}
     for name, value in counts.items():
         most = LARGEST_COUNT if name != "seed" else 2**128
         if type(value) is not int or not 0 <= value <= most:
             raise FileFormatError(f"The file {archive.path!r} gives {value!r} as {name}.")
     trainer.seed, trainer.step, trainer.epoch = counts.values()
+    if training["learning_rate"] is not None:  # an Optax transformation's is not in its arguments
+        trainer.optimizer.learning_rate = training["learning_rate"]
     paths = training["slots_of"]
     if paths is None:
         return
