@@ -79,7 +79,9 @@ class Sequential(Model):
                     fix="make a second layer, or share it with the functional API.",
                 )
             )
-        unique_names([*self._stack, layer])
+        name = layer._internals.name
+        same = [known for known in self._stack if name and known._internals.name == name]
+        unique_names([*same, layer])
         if self._tensors:
             self._tensors.append(layer(self._tensors[-1]))
         self._stack.append(layer)
