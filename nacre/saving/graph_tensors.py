@@ -11,7 +11,7 @@ from nacre.core.configurable import Configurable
 from nacre.core.errors import FileFormatError
 from nacre.core.registry import register_serializable
 from nacre.core.symbolic import SymbolicTensor
-from nacre.saving.tensors import TYPES
+from nacre.saving.tensors import MOST_AXES, TYPES
 
 __all__ = ["CallSpec", "TensorReference", "TensorSpec", "map_leaves"]
 
@@ -72,8 +72,10 @@ class TensorSpec(Configurable):
             FileFormatError: there is no such tensor.
         """
         dtype = self.dtype if isinstance(self.dtype, str) else ""
-        if dtype not in DATA_TYPES or not all(map(_is_size, self.shape)):
-            raise FileFormatError(f"It has a tensor of type {dtype!r} and shape {self.shape!r}.")
+        fits = len(self.shape) <= MOST_AXES and all(map(_is_size, self.shape))
+        if dtype not in DATA_TYPES or not fits:
+            shape = str(self.shape)[:200]
+            raise FileFormatError(f"It has a tensor of type {dtype!r} and shape {shape}.")
         return SymbolicTensor(self.shape, dtype, name=self.name, masked=self.masked)
 
 

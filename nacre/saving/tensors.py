@@ -21,7 +21,7 @@ import numpy as np
 from nacre.core.errors import ArgumentError, FileFormatError, explain
 from nacre.saving.json_text import parse_json
 
-__all__ = ["TensorInfo", "TensorReader", "tensors_size", "write_tensors"]
+__all__ = ["MOST_AXES", "TYPES", "TensorInfo", "TensorReader", "tensors_size", "write_tensors"]
 
 TYPES = {
     "BOOL": "bool",

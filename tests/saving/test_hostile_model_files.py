@@ -160,7 +160,7 @@ def edits():
         (
             "huge rank",
             lambda c: graph(c)["inputs"]["config"].update(shape=[None] + [1] * 100_000),
-            "cannot be built",
+            "tensor of type",
         ),
         ("enormous layer", lambda c: dense(c).update(units=10**400), "Exceeds the limit|cannot be"),
         ("negative layer", lambda c: dense(c).update(units=-1), "positive whole number"),
