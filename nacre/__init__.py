@@ -10,9 +10,11 @@ from nacre import models as models
 from nacre import ops as ops
 from nacre import optimizers as optimizers
 from nacre import regularizers as regularizers
+from nacre.core.errors import LearnerWarning as LearnerWarning
 from nacre.core.lift import Lifted as Lifted
 from nacre.core.lift import lift as lift
 from nacre.core.random import set_seed as set_seed
+from nacre.core.tracebacks import set_debug as set_debug
 from nacre.core.variables import Variable as Variable
 from nacre.layers.input import Input as Input
 from nacre.models.model import Model as Model

@@ -14,6 +14,7 @@ __all__ = [
     "BuildError",
     "DataError",
     "FileFormatError",
+    "LearnerWarning",
     "NacreError",
     "PurityError",
     "ShapeError",
@@ -49,6 +50,13 @@ class PurityError(NacreError, RuntimeError):
 
 class FileFormatError(NacreError, ValueError):
     """A file is not what it claims to be."""
+
+
+class LearnerWarning(UserWarning):
+    """Something that runs but is most likely a mistake; said once for a model.
+
+    ``warnings.filterwarnings("ignore", category=nacre.LearnerWarning)`` silences it.
+    """
 
 
 def explain(

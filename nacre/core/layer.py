@@ -16,17 +16,12 @@ from jax.core import Tracer
 from nacre.core import random, symbolic
 from nacre.core.configurable import Configurable
 from nacre.core.dtypes import DTypePolicy, as_policy, is_floating
-from nacre.core.errors import (
-    ArgumentError,
-    BuildError,
-    NacreError,
-    PurityError,
-    ShapeError,
-    explain,
-)
+from nacre.core.errors import ArgumentError, BuildError, PurityError, ShapeError, explain
+from nacre.core.failures import LayerError, fail
 from nacre.core.registry import resolve, snake_case
 from nacre.core.scope import Scope, annotate, current_scope, mask_of
 from nacre.core.variables import Variable
+from nacre.core.tracebacks import hide_internals
 
 __all__ = [
     "Layer",
@@ -54,10 +49,6 @@ def structure_version() -> int:
 def _structure_changed() -> None:
     global _structure_version
     _structure_version += 1
-
-
-class LayerError(NacreError, ValueError, TypeError):
-    """A layer's own code failed; the message says which layer and on what."""
 
 
 @dataclass
@@ -297,14 +288,18 @@ class Layer(Configurable):
         raise NotImplementedError(f"{type(self).__name__} needs a method call(self, x).")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if symbolic.contains_symbolic((args, kwargs)):
-            node = symbolic.record(self, args, kwargs)
-            self._internals.nodes.append(node)
-            return node.outputs
-        scope = current_scope()
-        if scope is None:
-            return self._call_eagerly(args, kwargs)
-        return self._call_in(scope, args, kwargs)
+        try:
+            if symbolic.contains_symbolic((args, kwargs)):
+                node = symbolic.record(self, args, kwargs)
+                self._internals.nodes.append(node)
+                return node.outputs
+            scope = current_scope()
+            if scope is None:
+                return self._call_eagerly(args, kwargs)
+            return self._call_in(scope, args, kwargs)
+        except Exception as error:
+            hide_internals(error)
+            raise
 
     def _call_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = jax.tree.map(_as_array, (_arrays_from_lists(args), kwargs))
@@ -358,12 +353,8 @@ class Layer(Configurable):
             args = tuple(self._cast(argument) for argument in args)
             self._build_once(args)
             outputs = self.call(*args, **kwargs)
-        except (TypeError, ValueError, IndexError) as error:
-            if isinstance(error, NacreError):
-                raise
-            raise LayerError(
-                explain(f"{self._where()} failed: {error}", received=_shapes_text(args))
-            ) from error
+        except Exception as error:
+            fail(LayerError, self._where(), error, args)
         finally:
             scope.stack.pop()
             scope.training = training
@@ -740,8 +731,3 @@ def _arrays_from_lists(args: tuple[Any, ...]) -> tuple[Any, ...]:
 def _input_shapes(inputs: Any) -> Any:
     """The shapes handed to ``build``: None for the batch."""
     return jax.tree.map(lambda x: (None, *x.shape[1:]), inputs)
-
-
-def _shapes_text(args: Any) -> str:
-    leaves = [x for x in jax.tree.leaves(args) if hasattr(x, "shape")]
-    return ", ".join(f"shape {tuple(x.shape)} {x.dtype}" for x in leaves) or "no arrays"

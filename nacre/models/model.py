@@ -16,6 +16,7 @@ from nacre.core.errors import ArgumentError, BuildError, explain, unknown_name
 from nacre.core.layer import Layer, draw_values, unique_names
 from nacre.core.registry import register
 from nacre.core.symbolic import SymbolicTensor
+from nacre.core.tracebacks import readable_errors
 from nacre.models.graph import Graph
 from nacre.models.graph_config import graph_config, tensors_from_config
 from nacre.models.summary import print_summary
@@ -130,6 +131,7 @@ class Model(Layer):
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights for inputs of ``input_shape``, the batch included (None: any size)."""
+    @readable_errors
         if input_shape is None:
             draw_values(self)
             return
@@ -167,6 +169,7 @@ class Model(Layer):
 
     def summary(
         self,
+    @readable_errors
         line_length: int | None = None,
         expand_nested: bool = False,
         show_trainable: bool = True,
@@ -207,6 +210,7 @@ class Model(Layer):
 
     def compile(
         self,
+    @readable_errors
         optimizer: Any = "rmsprop",
         loss: Any = None,
         metrics: Any = None,
@@ -255,6 +259,7 @@ class Model(Layer):
 
     def fit(
         self,
+    @readable_errors
         x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
@@ -309,6 +314,7 @@ class Model(Layer):
 
     def evaluate(
         self,
+    @readable_errors
         x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
@@ -335,6 +341,7 @@ class Model(Layer):
 
     def predict(
         self,
+    @readable_errors
         x: Any,
         batch_size: int | None = None,
         verbose: int | str = 0,
@@ -351,6 +358,7 @@ class Model(Layer):
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
+    @readable_errors
         return self._predictor().predict(x, len(jax.tree.leaves(x)[0]), 0, None)
 
     def _predictor(self) -> Trainer:
@@ -364,6 +372,7 @@ class Model(Layer):
 
     def train_on_batch(
         self,
+    @readable_errors
         x: Any,
         y: Any = None,
         sample_weight: Any = None,
@@ -380,6 +389,7 @@ class Model(Layer):
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    @readable_errors
     ) -> Any:
         """The loss and metrics on one batch; see :meth:`train_on_batch`."""
         return self.trainer.test_on_batch(x, y, sample_weight, return_dict)
