@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,8 +21,8 @@ from nacre.core.errors import ArgumentError, BuildError, PurityError, ShapeError
 from nacre.core.failures import LayerError, fail
 from nacre.core.registry import resolve, snake_case
 from nacre.core.scope import Scope, annotate, current_scope, mask_of
-from nacre.core.variables import Variable
 from nacre.core.tracebacks import hide_internals
+from nacre.core.variables import Variable
 
 __all__ = [
     "Layer",
@@ -66,6 +67,8 @@ class Internals:
     nodes: list[symbolic.Node] = field(default_factory=list)
     built: bool = False  # its own build() has run
     complete: bool = False  # it was called as the outermost layer, so everything in it has weights
+    drawn: int = -1  # the structure's version when everything in it had its values
+    owner: weakref.ref[Layer] | None = None  # the first layer that it was put into
     entropy: int | None = None  # stands in for the seed where none is set
 
 
@@ -272,6 +275,7 @@ class Layer(Configurable):
             regularizer,
             seed=self._internals.seed,
         )
+        variable.belongs_to(self)
         self._internals.variables[name] = variable
         _structure_changed()
         return variable
@@ -304,6 +308,9 @@ class Layer(Configurable):
     def _call_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = jax.tree.map(_as_array, (_arrays_from_lists(args), kwargs))
         self._complete(args, kwargs)
+        if self._internals.drawn != structure_version():
+            draw_values(self)
+            self._internals.drawn = structure_version()
         scope = Scope(training=bool(kwargs.get("training")), make_key=random.next_eager_key)
         scope.paths = _paths_of(self)
         with scope:
@@ -492,12 +499,21 @@ class Layer(Configurable):
             _structure_changed()
             for path, variable in _variables_in(name, value):
                 self._adopt(path, variable)
+            for _, layer in _layers_in(name, value):
+                self._own(layer)
         super().__setattr__(name, value)
+
+    def _own(self, layer: Layer) -> None:
+        """Note where a layer was put first, which its initial values depend on."""
+        own = layer._internals
+        if (own.owner is None or own.owner() is None) and layer is not self:
+            own.owner = weakref.ref(self)
 
     def _adopt(self, name: str, variable: Variable) -> None:
         variables = self._internals.variables
         known = next((key for key, item in variables.items() if item is variable), None)
         if known is None:
+            variable.belongs_to(self)
             variables[name] = variable
         elif known.startswith("variable") and name not in variables:
             self._internals.variables = {
@@ -555,6 +571,10 @@ class Layer(Configurable):
             )
         for variable, array in zip(variables.values(), weights):
             variable.replace(jnp.asarray(array, dtype=variable.dtype))
+
+    def draw_values(self) -> None:
+        """Draw the initial values that have not been drawn; done when one is first needed."""
+        draw_values(self)
 
     def count_params(self) -> int:
         """The number of values in all variables."""
@@ -636,7 +656,31 @@ def frozen_variables(root: Layer) -> set[int]:
 
 
 def draw_values(root: Layer) -> None:
-    """Draw the initial values that have not been drawn, each from the seed and its path."""
+    """Draw the initial values that have not been drawn, each from the seed and its path.
+
+    The path is that from the outermost layer around, whichever layer is asked first.
+    """
+    for _, layer, _ in _walk(root):
+        if not all(variable.drawn for variable in layer._internals.variables.values()):
+            home = _outermost(layer)
+            if home is not root:
+                _draw_below(home)
+    _draw_below(root)
+
+
+def _outermost(layer: Layer) -> Layer:
+    """The layer around all layers that ``layer`` was put into."""
+    seen = {id(layer)}
+    while True:
+        owner = layer._internals.owner
+        outer = None if owner is None else owner()
+        if outer is None or id(outer) in seen:
+            return layer
+        seen.add(id(outer))
+        layer = outer
+
+
+def _draw_below(root: Layer) -> None:
     own = root._internals
     if own.entropy is None:
         own.entropy = random.fresh_seed()

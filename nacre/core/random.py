@@ -67,8 +67,12 @@ def generator(seed: int, *words: int | str) -> np.random.Generator:
 
 
 def key(seed: int) -> jax.Array:
-    """A JAX random key for ``seed``."""
-    return jax.random.key(seed % 2**32)
+    """A JAX random key for ``seed``, the same as ``jax.random.key`` of a 32-bit number.
+
+    Wrapping the key's words costs no compilation, and keeps the generator whatever JAX's default.
+    """
+    words = np.array([0, seed % 2**32], np.uint32)
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
 
 
 def next_eager_key() -> jax.Array:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,13 @@ from nacre.core.registry import resolve
 from nacre.core.scope import current_scope
 
 __all__ = ["Variable"]
+
+
+class Owner(Protocol):
+    """What a variable may belong to."""
+
+    def draw_values(self) -> None:
+        """Draw the initial values of every variable around that has none."""
 
 
 class Variable:
@@ -59,6 +67,7 @@ class Variable:
         self.regularizer = resolve("regularizer", regularizer)
         self._seed = random.current_seed() if seed is None else seed
         self._value: jax.Array | None = None
+        self._owner: weakref.ref[Owner] | None = None
         self._initializer: Callable[..., Any] | None = None
         if isinstance(initializer, str) or callable(initializer):
             if shape is None:
@@ -102,10 +111,18 @@ class Variable:
 
     def concrete(self) -> jax.Array:
         """The stored array, drawn now if it has not been."""
+        owner = None if self._value is not None or self._owner is None else self._owner()
+        if owner is not None:
+            owner.draw_values()
         if self._value is None:
             self.draw(self.name)
         assert self._value is not None
         return self._value
+
+    def belongs_to(self, owner: Owner) -> None:
+        """Let ``owner``, if it is the first, draw the initial value, as it knows the path."""
+        if self._owner is None:
+            self._owner = weakref.ref(owner)
 
     def draw(self, path: str, entropy: int | None = None) -> None:
         """Draw the initial value; it depends on the seed and ``path`` alone.
@@ -132,7 +149,7 @@ class Variable:
                 )
             )
         with jax.ensure_compile_time_eval():
-            self._value = jnp.asarray(array)
+            self._value = jax.device_put(array)  # which, unlike jnp.asarray, compiles nothing
 
     def assign(self, value: Any) -> None:
         """Replace the value. Inside a running model, the new value is kept when the call ends."""

@@ -415,8 +415,13 @@ def _counted_on(order: EpochOrder, offset: int) -> Callable[[int], np.ndarray]:
 
 
 def copied(tree: Any) -> Any:
-    """Arrays on memory of their own, so that donating them takes nothing from the model."""
-    return jax.device_put(tree, may_alias=False)
+    """Arrays on memory of their own, so that donating them takes nothing from the model.
+
+    On the CPU they go through NumPy, which needs no compilation.
+    """
+    if jax.default_backend() != "cpu" or jax.device_count() > 1:
+        return _copy(tree)
+    return jax.device_put(jax.tree.map(np.array, tree))
 
 
 # The same, compiled: dearer the first time and much cheaper after it, for use at every epoch.
