@@ -1,12 +1,12 @@
 """Recurrent networks over a whole sequence: simple, LSTM and GRU.
 
-All have one shape. The inputs are projected by one matrix product for all steps; then each step
-adds products of the state with the recurrent kernels, and a *cell* turns the sum into the next
-state. Written plainly, the gradient of a recurrent kernel would be summed up step by step. But a
-change ``dU`` of a kernel acts on a step exactly as a change ``h dU`` of its projected input, with
-``h`` what the kernel was multiplied with. So the derivative of the recurrence is taken in its
-projected inputs and first state alone, and the kernel's gradient becomes one matrix product over
-all steps at the end. It holds for forward and reverse mode and for higher derivatives.
+All have one shape: each step adds a product of its input with the kernel and a product of the
+state with the recurrent kernel, and a *cell* turns the sum into the next state.
+
+For wide layers the gradient of the kernels is taken in another way than step by step. A change
+``dW`` of a kernel acts on a step exactly as a change ``v dW`` of the sum, with ``v`` what the
+kernel was multiplied with. So the derivative of the recurrence is taken in the sums and the first
+state alone, and the gradient of a kernel becomes one matrix product over all steps at the end.
 """
 
 from __future__ import annotations
@@ -28,13 +28,9 @@ State = tuple[jax.Array, ...]
 Product = Callable[[jax.Array], jax.Array]
 Cell = Callable[[jax.Array, State, Product], State]
 
-
-class Sequences(NamedTuple):
-    """What a recurrence leaves behind, time first."""
-
-    outputs: jax.Array
-    multiplied: tuple[jax.Array, ...]  # what each recurrent kernel was multiplied with
-    last: State
+# From this many units on, the gradient of the recurrent kernel is summed up at the end: a third
+# faster at 256 units, a third slower at 64, where keeping what it needs costs more than it saves.
+WIDE = 256
 
 
 def simple_rnn(
@@ -78,8 +74,9 @@ def simple_rnn(
     """
     return _run(
         SimpleCell(activation),
-        linear(x, kernel, bias),
-        (recurrent_kernel,),
+        x,
+        (kernel, bias),
+        ((recurrent_kernel, None),),
         _first_state(state, 1, x, recurrent_kernel),
         mask,
         recurrent_dropout,
@@ -123,8 +120,9 @@ def lstm(
     """
     return _run(
         LSTMCell(activation, recurrent_activation),
-        linear(x, kernel, bias),
-        (recurrent_kernel,),
+        x,
+        (kernel, bias),
+        ((recurrent_kernel, None),),
         _first_state(state, 2, x, recurrent_kernel),
         mask,
         recurrent_dropout,
@@ -172,24 +170,20 @@ def gru(
     statistical machine translation", EMNLP 2014.
     """
     units = recurrent_kernel.shape[0]
+    cell: Cell
     if reset_after:
+        cell = GRUAfterCell(activation, recurrent_activation)
         input_bias, recurrent_bias = (None, None) if bias is None else bias
-        projected = linear(x, kernel, input_bias)  # (batch, time, 3 * units)
-        # What is added to the recurrent products comes first, the candidate's input last.
-        candidate = jnp.zeros_like(projected[..., 2 * units :])
-        gates = jnp.concatenate([projected[..., : 2 * units], candidate], axis=-1)
-        if recurrent_bias is not None:
-            gates = gates + recurrent_bias.reshape(1, 1, -1)
-        projected = jnp.concatenate([gates, projected[..., 2 * units :]], axis=-1)
-        kernels: State = (recurrent_kernel,)
+        products: tuple[Affine, ...] = ((recurrent_kernel, recurrent_bias),)
     else:
-        projected = linear(x, kernel, bias)
-        kernels = (recurrent_kernel[:, : 2 * units], recurrent_kernel[:, 2 * units :])
-    cell = GRUAfterCell if reset_after else GRUBeforeCell
+        cell, input_bias = GRUBeforeCell(activation, recurrent_activation), bias
+        gates, candidate = jnp.split(recurrent_kernel, [2 * units], axis=1)
+        products = ((gates, None), (candidate, None))
     return _run(
-        cell(activation, recurrent_activation),
-        projected,
-        kernels,
+        cell,
+        x,
+        (kernel, input_bias),
+        products,
         _first_state(state, 1, x, recurrent_kernel),
         mask,
         recurrent_dropout,
@@ -198,9 +192,8 @@ def gru(
     )
 
 
-# The cells: from a step's projected input and the last state to the next state, output first.
-# A product is what the recurrent kernels add; its columns are those of the projected input, in
-# turn from the left.
+# The cells: from the projected input of a step and the last state to the next state, output first.
+# Each call of ``product`` multiplies with the next recurrent kernel.
 
 
 class SimpleCell(NamedTuple):
@@ -218,9 +211,9 @@ class LSTMCell(NamedTuple):
     def __call__(self, projected: jax.Array, state: State, product: Product) -> State:
         h, c = state
         total = projected + product(h)
-        i, f, _, o = _gates(self.recurrent_activation, total, 4)
-        g = self.activation(jnp.split(total, 4, axis=-1)[2])
-        c = f * c + i * g
+        i, f, g, o = jnp.split(total, 4, axis=-1)
+        i, f, o = map(self.recurrent_activation, (i, f, o))
+        c = f * c + i * self.activation(g)
         return o * self.activation(c), c
 
 
@@ -230,10 +223,10 @@ class GRUAfterCell(NamedTuple):
 
     def __call__(self, projected: jax.Array, state: State, product: Product) -> State:
         (h,) = state
-        units = h.shape[-1]
-        total = projected[:, : 3 * units] + product(h)
-        z, r = _gates(self.recurrent_activation, total[:, : 2 * units], 2)
-        g = self.activation(projected[:, 3 * units :] + r * total[:, 2 * units :])
+        z, r, g = jnp.split(projected, 3, axis=-1)
+        z_h, r_h, g_h = jnp.split(product(h), 3, axis=-1)
+        z, r = self.recurrent_activation(z + z_h), self.recurrent_activation(r + r_h)
+        g = self.activation(g + r * g_h)
         return (z * h + (1 - z) * g,)
 
 
@@ -243,25 +236,24 @@ class GRUBeforeCell(NamedTuple):
 
     def __call__(self, projected: jax.Array, state: State, product: Product) -> State:
         (h,) = state
-        units = h.shape[-1]
-        z, r = _gates(self.recurrent_activation, projected[:, : 2 * units] + product(h), 2)
-        g = self.activation(projected[:, 2 * units :] + product(r * h))
+        z, r, g = jnp.split(projected, 3, axis=-1)
+        z_h, r_h = jnp.split(product(h), 2, axis=-1)
+        z, r = self.recurrent_activation(z + z_h), self.recurrent_activation(r + r_h)
+        g = self.activation(g + product(r * h))
         return (z * h + (1 - z) * g,)
 
 
-def _gates(activation: Activation, total: jax.Array, count: int) -> list[jax.Array]:
-    """Activate gates that stand side by side all at once, then take them apart.
-
-    On a CPU, XLA computes an activation of a slice one element at a time, and of a whole array
-    several at a time; the barrier keeps the two apart.
-    """
-    batch, columns = total.shape
-    gates = activation(total.reshape(batch, count, columns // count))
-    gates = lax.optimization_barrier(gates.reshape(batch, columns))
-    return jnp.split(gates, count, axis=-1)
-
-
 # The recurrence
+
+Affine = tuple[jax.Array, jax.Array | None]  # a kernel and a bias
+
+
+class Sequences(NamedTuple):
+    """What a recurrence leaves behind, time first."""
+
+    outputs: jax.Array
+    multiplied: tuple[jax.Array, ...]  # what each recurrent kernel was multiplied with
+    last: State
 
 
 def _first_state(state: State | None, count: int, x: jax.Array, kernel: jax.Array) -> State:
@@ -274,74 +266,79 @@ def _first_state(state: State | None, count: int, x: jax.Array, kernel: jax.Arra
 @functools.partial(jax.jit, static_argnames=("cell", "go_backwards", "unroll"))
 def _run(
     cell: Cell,
-    projected: jax.Array,
-    kernels: State,
+    x: jax.Array,
+    projection: Affine,
+    products: tuple[Affine, ...],
     state: State,
     mask: jax.Array | None,
     dropout: jax.Array | None,
     go_backwards: bool,
     unroll: int,
 ) -> tuple[jax.Array, State]:
-    projected = jnp.swapaxes(projected, 0, 1)  # (time, batch, columns)
+    x = jnp.swapaxes(x, 0, 1)  # (time, batch, features)
     if mask is not None:
         mask = jnp.swapaxes(mask, 0, 1)[..., None]  # (time, batch, 1)
     if go_backwards:
-        projected = projected[::-1]
+        x = x[::-1]
         mask = None if mask is None else mask[::-1]
-    sequences = _recurrence(cell, unroll, kernels, mask, projected, state, dropout)
+    if isinstance(cell, SimpleCell | LSTMCell) and state[0].shape[-1] >= WIDE:
+        sums = linear(x, *projection)  # (time, batch, columns)
+        sequences = _wide(cell, unroll, products[0][0], mask, sums, state, dropout)
+    else:
+        sequences = _scan(cell, unroll, projection, products, mask, x, state, dropout)
     return jnp.swapaxes(sequences.outputs, 0, 1), sequences.last
 
 
 def _scan(
     cell: Cell,
     unroll: int,
-    kernels: State,
+    projection: Affine | None,
+    products: tuple[Affine, ...],
     mask: jax.Array | None,
-    projected: jax.Array,
+    x: jax.Array,
     state: State,
     dropout: jax.Array | None,
 ) -> Sequences:
     def step(state: State, inputs: Any) -> tuple[State, Any]:
-        projected_now, mask_now = inputs
+        x_now, mask_now = inputs
         multiplied: list[jax.Array] = []
 
         def product(h: jax.Array) -> jax.Array:
             h = h if dropout is None else h * dropout
             multiplied.append(h)
-            return h @ kernels[len(multiplied) - 1]
+            return linear(h, *products[len(multiplied) - 1])
 
-        new = cell(projected_now, state, product)
+        projected = x_now if projection is None else linear(x_now, *projection)
+        new = cell(projected, state, product)
         if mask_now is not None:
             new = tuple(jnp.where(mask_now, n, old) for n, old in zip(new, state))
         return new, (new[0], tuple(multiplied))
 
-    last, (outputs, multiplied) = lax.scan(step, state, (projected, mask), unroll=unroll)
+    last, (outputs, multiplied) = lax.scan(step, state, (x, mask), unroll=unroll)
     return Sequences(outputs, multiplied, last)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _recurrence(
+def _wide(
     cell: Cell,
     unroll: int,
-    kernels: State,
+    kernel: jax.Array,
     mask: jax.Array | None,
-    projected: jax.Array,
+    sums: jax.Array,
     state: State,
     dropout: jax.Array | None,
 ) -> Sequences:
-    return _scan(cell, unroll, kernels, mask, projected, state, dropout)
+    """The recurrence of a cell with one product, which is added to what was projected."""
+    return _scan(cell, unroll, None, ((kernel, None),), mask, sums, state, dropout)
 
 
-@_recurrence.defjvp
-def _recurrence_jvp(
+@_wide.defjvp
+def _wide_jvp(
     cell: Cell, unroll: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Sequences, Sequences]:
-    kernels, mask, *others = primals
-    kernel_changes, _, change, *other_changes = tangents
-    scan = functools.partial(_scan, cell, unroll, kernels, mask)
+    kernel, mask, *others = primals
+    kernel_change, _, sums_change, *other_changes = tangents
+    scan = functools.partial(_scan, cell, unroll, None, ((kernel, None),), mask)
     sequences, derivative = jax.linearize(scan, *others)
-    shifts = [jnp.matmul(h, dU) for h, dU in zip(sequences.multiplied, kernel_changes)]
-    shift = jnp.concatenate(shifts, axis=-1)  # (time, batch, columns of the kernels)
-    without_product = change.shape[-1] - shift.shape[-1]
-    shift = jnp.pad(shift, ((0, 0), (0, 0), (0, without_product)))
-    return sequences, derivative(change + shift, *other_changes)
+    shift = linear(sequences.multiplied[0], kernel_change)  # (time, batch, columns)
+    return sequences, derivative(sums_change + shift, *other_changes)
