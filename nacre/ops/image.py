@@ -215,12 +215,14 @@ def _ends(
 
 @operation
 def extract_patches(
-    images: ArrayLike,
-    size: Sizes,
+    images: ArrayLike = None,
+    size: Sizes = (),
     strides: Sizes | None = None,
     dilation_rate: Sizes = 1,
     padding: str = "valid",
     data_format: str | None = None,
+    *,
+    image: ArrayLike = None,
 ) -> jax.Array:
     """Images cut into patches.
 
@@ -231,6 +233,7 @@ def extract_patches(
         dilation_rate: the distance between the pixels of a patch.
         padding: "valid", or "same" for zeros around the images.
         data_format: "channels_last" (the default) or "channels_first".
+        image: an older name of ``images``.
 
     Returns:
         (batch, rows, columns, height * width * channels of a patch).
@@ -239,6 +242,9 @@ def extract_patches(
         >>> extract_patches([[[1.0], [2.0]], [[3.0], [4.0]]], (1, 2)).tolist()
         [[[1.0, 2.0]], [[3.0, 4.0]]]
     """
+    images = image if images is None else images
+    if images is None:
+        raise ArgumentError("ops.image.extract_patches needs images.")
     rank = 3 if isinstance(size, list | tuple) and len(size) == 3 else 2
     return _patches(images, size, strides, dilation_rate, padding, data_format, rank)
 

@@ -266,7 +266,7 @@ def data_type(dtype: Any) -> str | None:
     """
     if dtype is None:
         return None
-    if any(dtype is python_type for python_type in (bool, int, float)) or dtype in ("int", "float"):
+    if isinstance(dtype, type | str) and dtype in (bool, int, float, "int", "float"):
         return _default_type(np.dtype(dtype).kind)
     try:
         return jax.dtypes.canonicalize_dtype(jnp.dtype(dtype)).name

@@ -53,7 +53,7 @@ def test_examples_in_docstrings(module):
         (np.arange(3), "int32"),
         (np.uint8(7), "uint8"),
         (Variable([1.0, 2.0]), "float32"),
-        ([jnp.ones(2), jnp.zeros(2)], "float32"),
+        ([jnp.ones(2, "float32"), jnp.zeros(2, "float32")], "float32"),
         ([Variable([1.0]), Variable([2.0])], "float32"),
     ],
     ids=str,
@@ -66,7 +66,7 @@ def test_anything_becomes_an_array(value, dtype):
 
 
 def test_an_array_is_passed_on_as_it_is():
-    x = jnp.ones(3)
+    x = jnp.ones(3, "float32")
     assert to_array(x) is x
     assert ops.convert_to_tensor(x) is x
     assert ops.cast(x, "float32") is x
@@ -77,7 +77,7 @@ def test_an_array_is_passed_on_as_it_is():
 def test_promotion_is_that_of_jax_with_its_default_settings(types, number):
     arrays = [jnp.ones((), dtype) for dtype in types]
     values = arrays if number is None else [*arrays, number]
-    with jax.numpy_dtype_promotion("standard"):
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
         expected = jnp.result_type(*values)
     assert {x.dtype for x in promote(*values)} == {expected}
 

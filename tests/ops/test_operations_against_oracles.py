@@ -111,7 +111,9 @@ def test_whole_numbers_where_keras_has_none():
 
 def test_scale_and_translate():
     x = reals(1, 4, 4, 1)
-    moved = ops.image.scale_and_translate(x, (1, 4, 4, 1), [1.0, 1.0], [1, 0], (1, 2), "linear")
+    moved = jax.jit(
+        lambda x: ops.image.scale_and_translate(x, x.shape, [1.0, 1.0], [1, 0], (1, 2), "linear")
+    )(x)
     close(moved[:, 1:], x[:, :-1])
 
 
@@ -122,6 +124,7 @@ def test_patches_of_images_and_volumes():
         for column in range(patches.shape[2]):
             block = x[:, row : row + 2, 2 * column : 2 * column + 3]
             close(patches[:, row, column], block.reshape(2, -1))
+    close(ops.image.extract_patches(image=x, size=(2, 3), strides=(1, 2)), patches)
     first = ops.image.extract_patches(x.transpose(0, 3, 1, 2), 2, data_format="channels_first")
     close(jnp.moveaxis(first, 1, -1), ops.image.extract_patches(x, 2))
 
@@ -203,7 +206,7 @@ def test_variables_are_arguments_like_any_other():
     v = Variable([1.0, 2.0])
     assert ops.add(v, 1).tolist() == [2, 3]
     assert ops.concatenate([v, v]).shape == (4,)
-    total, _ = ops.scan(lambda c, x: (c + x, c), jnp.zeros(()), v)
+    total, _ = ops.scan(lambda c, x: (c + x, c), jnp.zeros((), "float32"), v)
     assert float(total) == 3
 
     @ops.custom_gradient
