@@ -20,9 +20,14 @@ def positive_integer(owner: str, argument: str, value: Any) -> Any:
                 f"{owner}: {argument} must be a positive whole number.",
                 expected="an integer > 0",
                 received=f"{value!r} ({type(value).__name__})",
+                fix=f"write {int(value)}." if _is_whole_float(value) else None,
             )
         )
     return value
+
+
+def _is_whole_float(value: Any) -> bool:
+    return isinstance(value, float | np.floating) and value > 0 and value == int(value)
 
 
 def integers(
@@ -55,9 +60,16 @@ def fraction(owner: str, argument: str, value: Any) -> Any:
                 f"{owner}: {argument} must be a fraction.",
                 expected="a number >= 0 and < 1",
                 received=repr(value),
+                fix=_as_fraction(value),
             )
         )
     return value
+
+
+def _as_fraction(value: Any) -> str | None:
+    if isinstance(value, int | float) and 1 < value < 100:
+        return f"for {value:g} percent write {value / 100:g}."
+    return None
 
 
 def one_of(owner: str, argument: str, value: Any, choices: Sequence[Any]) -> Any:

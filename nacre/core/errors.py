@@ -27,6 +27,11 @@ __all__ = [
 class NacreError(Exception):
     """Base class of every error that Nacre raises on purpose."""
 
+    def add_note(self, note: str) -> None:
+        """Add a note, but for what JAX notes about its own frames."""
+        if "JAX has removed" not in note:
+            super().add_note(note)
+
 
 class ArgumentError(NacreError, ValueError):
     """An argument has a value that cannot be used."""
@@ -86,7 +91,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ArgumentError:
     guess = nearest(name, names)
     fix = f"did you mean {guess!r}?" if guess else f"pass a name above or your own {kind}."
     return ArgumentError(
-        explain(
-            f"Unknown {kind} {name!r}.", expected=", ".join(names), received=repr(name), fix=fix
-        )
+        explain(f"Unknown {kind} {name!r}.", expected=_listed(names), received=repr(name), fix=fix)
     )
+
+
+def _listed(names: list[str]) -> str:
+    """Some names in a line: those in lower case, where a name is known in several spellings."""
+    flat = {name.replace("_", "").lower() for name in names if name.islower()}
+    shown = [name for name in names if name.islower() or name.lower() not in flat]
+    return ", ".join(shown)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import jax
 
 from nacre.core.errors import NacreError, explain
+from nacre.core.scope import current_scope
+from nacre.core.symbolic import BATCH_SIZES, OTHER_SIZES
 from nacre.core.tracebacks import raise_instead
 
-__all__ = ["FunctionError", "LayerError", "fail"]
+__all__ = ["FunctionError", "LayerError", "fail", "shape_text", "shapes_text"]
 
 
 class FunctionError(NacreError, ValueError, TypeError):
@@ -65,7 +68,10 @@ def _in_plain_words(cause: Exception) -> tuple[str, str | None]:
             "code has no values to look at yet.",
             "keep it an array, and compute with nacre.ops or jax.numpy.",
         )
-    return str(cause).rstrip(".") + ".", None
+    text = str(cause).rstrip(".") + "."
+    if re.search(r"call\(\) takes 2 positional arguments but \d+ were given", text):
+        return text, "put several inputs in one list: layer([a, b])."
+    return text, None
 
 
 def _missing_attribute(cause: Exception) -> tuple[str, str | None] | None:
@@ -82,4 +88,16 @@ def _missing_attribute(cause: Exception) -> tuple[str, str | None] | None:
 def shapes_text(arguments: Any) -> str:
     """The shapes and types of the arrays among some arguments."""
     leaves = [x for x in jax.tree.leaves(arguments) if hasattr(x, "shape")]
-    return ", ".join(f"shape {tuple(x.shape)} {x.dtype}" for x in leaves) or "no arrays"
+    return ", ".join(f"shape {shape_text(x.shape)} {x.dtype}" for x in leaves) or "no arrays"
+
+
+def shape_text(shape: Iterable[int | None]) -> str:
+    """A shape as messages show it; sizes that are not known have names, the batch among them."""
+    scope = current_scope()
+    sizes = list(shape)
+    names = ["batch" if i == 0 else "any" for i in range(len(sizes))]
+    if scope is not None and scope.building:
+        stand_ins = [BATCH_SIZES if i == 0 else OTHER_SIZES for i in range(len(sizes))]
+        sizes = [None if size in known else size for size, known in zip(sizes, stand_ins)]
+    shown = [name if size is None else str(size) for size, name in zip(sizes, names)]
+    return f"({shown[0]},)" if len(shown) == 1 else f"({', '.join(shown)})"

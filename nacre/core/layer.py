@@ -100,6 +100,7 @@ class Layer(Configurable):
     """
 
     supports_masking = False
+    autocast = True  # whether floating-point inputs are brought to the type of the arithmetic
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls, *args, **kwargs)
@@ -357,7 +358,8 @@ class Layer(Configurable):
             annotate(args[0], mask=incoming)
         scope.stack.append(self)
         try:
-            args = tuple(self._cast(argument) for argument in args)
+            if self.autocast:
+                args = tuple(self._cast(argument) for argument in args)
             self._build_once(args)
             outputs = self.call(*args, **kwargs)
         except Exception as error:
@@ -579,6 +581,12 @@ class Layer(Configurable):
     def count_params(self) -> int:
         """The number of values in all variables."""
         return sum(variable.size for variable in self.weights)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, without the initial weights: those are values, not config."""
+        config = super().get_config()
+        config.pop("weights", None)
+        return config
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"

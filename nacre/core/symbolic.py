@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nacre.core.dtypes import floatx
 from nacre.core.errors import ArgumentError, explain
 from nacre.core.registry import resolve
 from nacre.core.scope import Scope, annotate, mask_of
@@ -59,21 +60,28 @@ class SymbolicTensor:
     def __repr__(self) -> str:
         return f"<SymbolicTensor shape={self.shape} dtype={self.dtype.name}>"
 
-    def __jax_array__(self) -> Any:
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise ArgumentError(
             explain(
-                "A symbolic tensor has no values yet, so jax.numpy cannot work on it.",
+                "A symbolic tensor has no values yet, so numpy and jax.numpy cannot work on it.",
                 received=repr(self),
-                fix="use nacre.ops instead of jax.numpy, or put the code in a layer's call().",
+                fix="use nacre.ops instead, or put the code in a layer's call().",
             )
         )
 
-    __array__ = __jax_array__
+    @property
+    def __jax_array__(self) -> Any:  # so that looking for it is enough to raise the error
+        return self.__array__()
+
+    def __getattr__(self, name: str) -> Any:
+        hint = "" if name.startswith("_") else f" Use a function of nacre.ops, such as {name}(x)."
+        raise AttributeError(f"A symbolic tensor has no values yet, and no {name!r}.{hint}")
 
     def __bool__(self) -> bool:
         raise ArgumentError(
             explain(
                 "A symbolic tensor has no values yet, so it is neither true nor false.",
+                received=repr(self),
                 fix="put code that looks at values in a layer's call(), with nacre.ops.where.",
             )
         )
@@ -201,7 +209,7 @@ def _merged(a: jax.ShapeDtypeStruct, b: jax.ShapeDtypeStruct, masked: bool) -> S
 def input_tensor(
     shape: Sequence[int | None], dtype: Any = None, name: str | None = None
 ) -> SymbolicTensor:
-    """A symbolic tensor of the given whole shape, the batch included."""
+    """A symbolic tensor of the given whole shape, the batch included; float32 or wider."""
     for size in shape:
         if size is not None and (not isinstance(size, int | np.integer) or size <= 0):
             raise ArgumentError(
@@ -211,4 +219,5 @@ def input_tensor(
                     received=repr(tuple(shape)),
                 )
             )
-    return SymbolicTensor(shape, dtype or "float32", name=name)
+    wide = "float64" if floatx() == "float64" else "float32"
+    return SymbolicTensor(shape, dtype or wide, name=name)

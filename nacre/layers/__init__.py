@@ -3,82 +3,73 @@
 from nacre.core.layer import Layer as Layer
 from nacre.layers.activation import (
     ELU as ELU,
-)
-from nacre.layers.activation import (
     Activation as Activation,
-)
-from nacre.layers.activation import (
     LeakyReLU as LeakyReLU,
-)
-from nacre.layers.activation import (
     PReLU as PReLU,
-)
-from nacre.layers.activation import (
     ReLU as ReLU,
-)
-from nacre.layers.activation import (
     Softmax as Softmax,
+)
+from nacre.layers.convolution import (
+    Conv1D as Conv1D,
+    Conv2D as Conv2D,
+    Conv3D as Conv3D,
+    DepthwiseConv2D as DepthwiseConv2D,
+    SeparableConv2D as SeparableConv2D,
 )
 from nacre.layers.dense import Dense as Dense
 from nacre.layers.dropout import Dropout as Dropout
 from nacre.layers.embedding import Embedding as Embedding
-from nacre.layers.input import Input as Input
-from nacre.layers.input import InputLayer as InputLayer
-from nacre.layers.lambda_layer import Identity as Identity
-from nacre.layers.lambda_layer import Lambda as Lambda
+from nacre.layers.input import Input as Input, InputLayer as InputLayer
+from nacre.layers.lambda_layer import Identity as Identity, Lambda as Lambda
 from nacre.layers.merging import (
     Add as Add,
-)
-from nacre.layers.merging import (
     Average as Average,
-)
-from nacre.layers.merging import (
     Concatenate as Concatenate,
-)
-from nacre.layers.merging import (
     Maximum as Maximum,
-)
-from nacre.layers.merging import (
     Minimum as Minimum,
-)
-from nacre.layers.merging import (
     Multiply as Multiply,
-)
-from nacre.layers.merging import (
     Subtract as Subtract,
-)
-from nacre.layers.merging import (
     add as add,
-)
-from nacre.layers.merging import (
     average as average,
-)
-from nacre.layers.merging import (
     concatenate as concatenate,
-)
-from nacre.layers.merging import (
     maximum as maximum,
-)
-from nacre.layers.merging import (
     minimum as minimum,
-)
-from nacre.layers.merging import (
     multiply as multiply,
-)
-from nacre.layers.merging import (
     subtract as subtract,
 )
-from nacre.layers.normalization import BatchNormalization as BatchNormalization
-from nacre.layers.normalization import LayerNormalization as LayerNormalization
+from nacre.layers.normalization import (
+    BatchNormalization as BatchNormalization,
+    LayerNormalization as LayerNormalization,
+)
+from nacre.layers.pooling import (
+    AveragePooling1D as AveragePooling1D,
+    AveragePooling2D as AveragePooling2D,
+    AveragePooling3D as AveragePooling3D,
+    AvgPool1D as AvgPool1D,
+    AvgPool2D as AvgPool2D,
+    AvgPool3D as AvgPool3D,
+    GlobalAveragePooling1D as GlobalAveragePooling1D,
+    GlobalAveragePooling2D as GlobalAveragePooling2D,
+    GlobalAveragePooling3D as GlobalAveragePooling3D,
+    GlobalAvgPool1D as GlobalAvgPool1D,
+    GlobalAvgPool2D as GlobalAvgPool2D,
+    GlobalAvgPool3D as GlobalAvgPool3D,
+    GlobalMaxPool1D as GlobalMaxPool1D,
+    GlobalMaxPool2D as GlobalMaxPool2D,
+    GlobalMaxPool3D as GlobalMaxPool3D,
+    GlobalMaxPooling1D as GlobalMaxPooling1D,
+    GlobalMaxPooling2D as GlobalMaxPooling2D,
+    GlobalMaxPooling3D as GlobalMaxPooling3D,
+    MaxPool1D as MaxPool1D,
+    MaxPool2D as MaxPool2D,
+    MaxPool3D as MaxPool3D,
+    MaxPooling1D as MaxPooling1D,
+    MaxPooling2D as MaxPooling2D,
+    MaxPooling3D as MaxPooling3D,
+)
 from nacre.layers.reshaping import (
     Flatten as Flatten,
-)
-from nacre.layers.reshaping import (
     Permute as Permute,
-)
-from nacre.layers.reshaping import (
     RepeatVector as RepeatVector,
-)
-from nacre.layers.reshaping import (
     Reshape as Reshape,
 )

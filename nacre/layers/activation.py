@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,6 +22,9 @@ class Activation(Layer):
 
     Args:
         activation: a name such as ``"relu"``, or a function of one array.
+
+    Shapes:
+        Any, kept.
     """
 
     supports_masking = True
@@ -36,6 +40,14 @@ class Activation(Layer):
 @register("layer")
 class ReLU(Layer):
     """``max(x, 0)``, with an optional slope below, ceiling above and threshold.
+
+    Args:
+        max_value: the ceiling; None for none.
+        negative_slope: the slope below the threshold.
+        threshold: where the function begins to rise.
+
+    Shapes:
+        Any, kept.
 
     Reference: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines",
     ICML 2010.
@@ -66,7 +78,14 @@ class ReLU(Layer):
 
 @register("layer")
 class LeakyReLU(Layer):
-    """``x`` above 0, ``negative_slope * x`` below (``alpha`` is its old name).
+    """``x`` above 0, ``negative_slope * x`` below.
+
+    Args:
+        negative_slope: the slope below 0.
+        alpha: its old name.
+
+    Shapes:
+        Any, kept.
 
     Reference: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic
     models", ICML 2013.
@@ -92,6 +111,9 @@ class PReLU(Layer):
         alpha_initializer, alpha_regularizer: for the slopes.
         shared_axes: axes along which a slope is shared, such as ``[1, 2]`` for images.
 
+    Shapes:
+        ``(batch, ...)``, kept; alpha has the shape of one example, with 1 along shared axes.
+
     Reference: He et al., "Delving deep into rectifiers", ICCV 2015.
     """
 
@@ -115,12 +137,19 @@ class PReLU(Layer):
         alpha = self.weight(
             "alpha", shape, self.alpha_initializer, regularizer=self.alpha_regularizer
         )
+        x = x.astype(alpha.dtype)
         return jnp.maximum(x, 0) + alpha[None] * jnp.minimum(x, 0)
 
 
 @register("layer")
 class ELU(Layer):
     """``x`` above 0, ``alpha * (exp(x) - 1)`` below.
+
+    Args:
+        alpha: the limit far below 0 is ``-alpha``.
+
+    Shapes:
+        Any, kept.
 
     Reference: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by
     exponential linear units", ICLR 2016.
@@ -138,15 +167,26 @@ class ELU(Layer):
 
 @register("layer")
 class Softmax(Layer):
-    """``exp(x) / sum(exp(x))`` over ``axis``; masked entries get no probability."""
+    """``exp(x) / sum(exp(x))`` over an axis.
+
+    A call may pass ``mask=``, True for the entries that may have a probability above 0. (The mask
+    of padded steps, which comes with ``x`` itself, is passed on and changes nothing.)
+
+    Args:
+        axis: the axis, or several, that the probabilities are over.
+
+    Shapes:
+        Any, kept; the mask's axes line up with the last axes of x.
+    """
 
     supports_masking = True
 
-    def __init__(self, axis: int = -1, **options: Any) -> None:
+    def __init__(self, axis: int | Sequence[int] = -1, **options: Any) -> None:
         super().__init__(**options)
         self.axis = axis
 
     def call(self, x: jax.Array, mask: Any = None) -> jax.Array:
         if mask is not None and mask is not mask_of(x):
+            mask = mask.reshape((1,) * (x.ndim - mask.ndim) + mask.shape).astype(bool)
             x = jnp.where(mask, x, jnp.finfo(x.dtype).min / 2)
         return activations.softmax(x, axis=self.axis)

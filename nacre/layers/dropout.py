@@ -26,6 +26,9 @@ class Dropout(Layer):
         rate: the share that is dropped, at least 0 and below 1.
         noise_shape: the shape of ``keep``, 1 (or None for "as x") along axes that share a draw.
 
+    Shapes:
+        Any, kept.
+
     Reference: Srivastava et al., "Dropout: a simple way to prevent neural networks from
     overfitting", JMLR 15, 2014.
     """
@@ -45,4 +48,5 @@ class Dropout(Layer):
         noise_shape = self.noise_shape or x.shape
         shape = tuple(s if n is None else n for s, n in zip(x.shape, noise_shape))
         keep = jax.random.bernoulli(self.key(), 1 - self.rate, shape)
-        return jnp.where(keep, x / (1 - self.rate), jnp.zeros_like(x))
+        scaled = x / (1 - self.rate)
+        return jnp.where(keep, scaled, jnp.zeros_like(scaled))

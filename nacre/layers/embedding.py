@@ -33,6 +33,8 @@ class Embedding(Layer):
     Reference: Bengio et al., "A neural probabilistic language model", JMLR 3, 2003.
     """
 
+    autocast = False  # 16-bit floating-point numbers cannot tell large whole numbers apart
+
     def __init__(
         self,
         input_dim: int,

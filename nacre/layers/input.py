@@ -53,18 +53,35 @@ def Input(
 
 @register("layer")
 class InputLayer(Layer):
-    """Says what a ``Sequential`` takes, as :func:`Input` does; passes its input on."""
+    """Says what a ``Sequential`` takes, as :func:`Input` does; passes its input on.
+
+    Args:
+        shape: the shape of one example, None for sizes that vary.
+        batch_size: the number of examples, if it is fixed.
+        dtype: the type that inputs are brought to, float32 by default.
+        batch_shape: the whole shape, instead of ``shape`` and ``batch_size``.
+
+    Shapes:
+        ``(batch, *shape)``, kept.
+    """
+
+    autocast = False
 
     def __init__(
         self,
         shape: Sequence[int | None] | None = None,
         batch_size: int | None = None,
+        dtype: Any = None,
+        batch_shape: Sequence[int | None] | None = None,
         **options: Any,
     ) -> None:
+        if batch_shape is not None:
+            batch_size, *shape = batch_shape
         if shape is not None:
             options["input_shape"] = shape
-        super().__init__(**options)
+        super().__init__(dtype=dtype, **options)
         self.batch_size = batch_size
+        self.input_dtype = dtype
 
     def call(self, x: jax.Array) -> jax.Array:
         return x

@@ -21,29 +21,42 @@ class Lambda(Layer):
     Args:
         function: a function of one array.
         output_shape: accepted for older scripts; the shape is found by abstract evaluation.
+        mask: the mask of the output, or a function of the input and its mask; none by default,
+            since nobody knows which axes the function keeps.
         arguments: further keyword arguments of the function.
-    """
 
-    supports_masking = True
+    Shapes:
+        Whatever the function takes and returns.
+    """
 
     def __init__(
         self,
         function: Callable[..., Any],
         output_shape: Any = None,
+        mask: Any = None,
         arguments: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.function = function
+        self.output_mask = mask
         self.arguments = arguments
 
     def call(self, x: Any) -> Any:
         return self.function(x, **(self.arguments or {}))
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask that was given, or what the function given for it makes of the input's."""
+        return self.output_mask(inputs, mask) if callable(self.output_mask) else self.output_mask
+
 
 @register("layer")
 class Identity(Layer):
-    """Returns its input."""
+    """Returns its input.
+
+    Shapes:
+        Any, kept.
+    """
 
     supports_masking = True
 

@@ -38,9 +38,10 @@ class Merge(Layer):
     supports_masking = True
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """A step counts where it counts in every input that has a mask."""
-        masks = [m for m in mask or [] if m is not None]
-        return functools.reduce(jnp.logical_and, masks) if masks else None
+        """A step counts where it counts in any input, so everywhere if one has no mask."""
+        if not mask or any(m is None for m in mask):
+            return None
+        return functools.reduce(jnp.logical_or, mask)
 
     def check(self, inputs: Any, count: int = 1) -> None:
         if not isinstance(inputs, list | tuple) or len(inputs) < count:
@@ -81,32 +82,56 @@ class Elementwise(Merge):
 
 @register("layer")
 class Add(Elementwise):
-    """The sum of the inputs: ``x1 + x2 + ...``."""
+    """The sum of the inputs: ``x1 + x2 + ...``.
+
+    Shapes:
+        A list of equal shapes, or of shapes with sizes of 1 in between, to their common shape.
+    """
 
     combine = staticmethod(operator.add)
 
 
 @register("layer")
 class Subtract(Elementwise):
-    """The difference of two inputs: ``x1 - x2``."""
+    """The difference of exactly two inputs: ``x1 - x2``.
+
+    Shapes:
+        A list of equal shapes, or of shapes with sizes of 1 in between, to their common shape.
+    """
 
     combine = staticmethod(operator.sub)
 
     def call(self, inputs: Sequence[jax.Array]) -> jax.Array:
         self.check(inputs, count=2)
+        if len(inputs) > 2:
+            raise ShapeError(
+                explain(
+                    f"{self._where()} takes two inputs.",
+                    expected="Subtract()([a, b])",
+                    received=f"a list of {len(inputs)}",
+                )
+            )
         return super().call(inputs)
 
 
 @register("layer")
 class Multiply(Elementwise):
-    """The product of the inputs, elementwise."""
+    """The product of the inputs, elementwise.
+
+    Shapes:
+        A list of equal shapes, or of shapes with sizes of 1 in between, to their common shape.
+    """
 
     combine = staticmethod(operator.mul)
 
 
 @register("layer")
 class Average(Elementwise):
-    """The mean of the inputs, elementwise."""
+    """The mean of the inputs, elementwise.
+
+    Shapes:
+        A list of equal shapes, or of shapes with sizes of 1 in between, to their common shape.
+    """
 
     combine = staticmethod(operator.add)
 
@@ -116,14 +141,22 @@ class Average(Elementwise):
 
 @register("layer")
 class Maximum(Elementwise):
-    """The largest of the inputs, elementwise."""
+    """The largest of the inputs, elementwise.
+
+    Shapes:
+        A list of equal shapes, or of shapes with sizes of 1 in between, to their common shape.
+    """
 
     combine = staticmethod(jnp.maximum)
 
 
 @register("layer")
 class Minimum(Elementwise):
-    """The smallest of the inputs, elementwise."""
+    """The smallest of the inputs, elementwise.
+
+    Shapes:
+        A list of equal shapes, or of shapes with sizes of 1 in between, to their common shape.
+    """
 
     combine = staticmethod(jnp.minimum)
 
@@ -134,6 +167,9 @@ class Concatenate(Merge):
 
     Args:
         axis: the axis to join along, the last by default.
+
+    Shapes:
+        ``[(batch, a), (batch, b)]`` to ``(batch, a + b)``.
     """
 
     def __init__(self, axis: int = -1, **options: Any) -> None:
@@ -154,7 +190,7 @@ class Concatenate(Merge):
         return jnp.concatenate(inputs, axis=self.axis)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Joined along time, the masks are joined too; otherwise they must all hold."""
+        """Joined along time, the masks are joined too; otherwise a step counts if any does."""
         if not mask or all(m is None for m in mask):
             return None
         if self.axis % inputs[0].ndim != 1 or inputs[0].ndim == 2:

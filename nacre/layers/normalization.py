@@ -81,14 +81,16 @@ class BatchNormalization(Layer):
         moving_mean = self.state("moving_mean", features, self.moving_mean_initializer)
         moving_variance = self.state("moving_variance", features, self.moving_variance_initializer)
 
-        wide = x.astype(moving_mean.dtype)  # 16-bit sums over a batch lose too much
+        wide = x.astype(_wide(x.dtype))
+        old_mean = moving_mean.value.astype(wide.dtype)
+        old_variance = moving_variance.value.astype(wide.dtype)
         if self.training and self.trainable:
-            mean, variance = self._moments(wide)
+            mean, variance = self._moments(wide, self.mask(x))
             keep = self.momentum
-            moving_mean.assign(keep * moving_mean.value + (1 - keep) * mean)
-            moving_variance.assign(keep * moving_variance.value + (1 - keep) * variance)
+            moving_mean.assign(keep * old_mean + (1 - keep) * mean)
+            moving_variance.assign(keep * old_variance + (1 - keep) * variance)
         else:
-            mean, variance = moving_mean.value, moving_variance.value
+            mean, variance = old_mean, old_variance
 
         factor = jax.lax.rsqrt(variance + self.epsilon)
         if gamma is not None:
@@ -96,12 +98,12 @@ class BatchNormalization(Layer):
         shift = -mean * factor
         if beta is not None:
             shift = shift + beta.astype(shift.dtype)
-        return (wide * factor.reshape(across) + shift.reshape(across)).astype(x.dtype)
+        y = wide * factor.reshape(across) + shift.reshape(across)
+        return y.astype(self.compute_dtype)
 
-    def _moments(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _moments(self, x: jax.Array, mask: Any) -> tuple[jax.Array, jax.Array]:
         """The mean and variance of each feature over everything else that is not masked."""
         axes = tuple(axis for axis in range(x.ndim) if axis != self.axis % x.ndim)
-        mask = self.mask(x)
         if mask is None:
             return jnp.mean(x, axes), jnp.var(x, axes)
         weights = mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)).astype(x.dtype)
@@ -123,10 +125,14 @@ class LayerNormalization(Layer):
         epsilon: added to the variance.
         center, scale: whether there is a beta and a gamma.
 
+    Shapes:
+        Any, kept; gamma and beta have the sizes of the axes.
+
     Reference: Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
 
     supports_masking = True
+    autocast = False  # the moments are taken before anything is rounded to 16 bits
 
     def __init__(
         self,
@@ -156,7 +162,7 @@ class LayerNormalization(Layer):
         features = tuple(x.shape[axis] for axis in axes)
         across = [x.shape[axis] if axis in axes else 1 for axis in range(x.ndim)]
 
-        wide = x.astype(self.variable_dtype)
+        wide = x.astype(_wide(x.dtype))
         mean = jnp.mean(wide, axes, keepdims=True)
         variance = jnp.var(wide, axes, keepdims=True)
         y = (wide - mean) * jax.lax.rsqrt(variance + self.epsilon)
@@ -170,4 +176,9 @@ class LayerNormalization(Layer):
                 "beta", features, self.beta_initializer, regularizer=self.beta_regularizer
             )
             y = y + beta.astype(y.dtype).reshape(across)
-        return y.astype(x.dtype)
+        return y.astype(self.compute_dtype)
+
+
+def _wide(dtype: Any) -> Any:
+    """The type that moments are computed in: sums of 16-bit numbers lose too much."""
+    return dtype if dtype == jnp.float64 else jnp.float32

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nacre.core.arguments import positive_integer
-from nacre.core.errors import ShapeError, explain
-from nacre.core.layer import Layer
+from nacre.core.arguments import one_of, positive_integer
+from nacre.core.errors import ArgumentError, ShapeError, explain
+from nacre.core.layer import Layer, check_rank
 from nacre.core.registry import register
 
 __all__ = ["Flatten", "Permute", "RepeatVector", "Reshape"]
@@ -19,18 +19,37 @@ __all__ = ["Flatten", "Permute", "RepeatVector", "Reshape"]
 
 @register("layer")
 class Flatten(Layer):
-    """Joins all axes but the batch: ``(batch, a, b, c)`` to ``(batch, a * b * c)``."""
+    """Joins all axes but the batch.
+
+    Args:
+        data_format: ``"channels_first"`` moves the first axis of each example to the end before, so
+            that the order is that of ``"channels_last"``, the default.
+
+    Shapes:
+        ``(batch, a, b, c)`` to ``(batch, a * b * c)``.
+    """
+
+    def __init__(self, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        choices = (None, "channels_last", "channels_first")
+        self.data_format = one_of("Flatten", "data_format", data_format, choices)
 
     def call(self, x: jax.Array) -> jax.Array:
+        if self.data_format == "channels_first" and x.ndim > 1:
+            x = jnp.moveaxis(x, 1, -1)
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 @register("layer")
 class Reshape(Layer):
-    """Gives each example another shape; one size may be -1, to be worked out.
+    """Gives each example another shape.
 
     Args:
-        target_shape: the new shape of one example, without the batch.
+        target_shape: the new shape of one example, without the batch; one size may be -1, to be
+            worked out.
+
+    Shapes:
+        ``(batch, ...)`` to ``(batch, *target_shape)``.
 
     Raises:
         ShapeError: the shapes hold different numbers of values.
@@ -52,28 +71,57 @@ class Reshape(Layer):
                     received=f"{x.shape[1:]}, {have} values for each example",
                 )
             )
-        return x.reshape(x.shape[0], *self.target_shape)
+        inferred = have // max(want, 1)  # -1 itself would not say how large it is without examples
+        return x.reshape(x.shape[0], *(inferred if s == -1 else s for s in self.target_shape))
 
 
 @register("layer")
 class Permute(Layer):
-    """Reorders the axes of each example; ``dims`` counts from 1, the batch being 0."""
+    """Reorders the axes of each example.
+
+    Args:
+        dims: the axes in their new order; they count from 1, the batch being 0.
+
+    Raises:
+        ArgumentError: an axis is missing, or named twice.
+
+    Shapes:
+        With ``dims=(2, 1)``, ``(batch, a, b)`` to ``(batch, b, a)``.
+    """
 
     def __init__(self, dims: Sequence[int], **options: Any) -> None:
         super().__init__(**options)
         self.dims = tuple(dims)
+        if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
+            raise ArgumentError(
+                explain(
+                    "Permute: dims must name each axis once.",
+                    expected="1 to the number of axes without the batch, in any order",
+                    received=repr(dims),
+                )
+            )
 
     def call(self, x: jax.Array) -> jax.Array:
+        names = ", ".join(["batch", *(f"axis {i + 1}" for i in range(len(self.dims)))])
+        check_rank(self, x, len(self.dims) + 1, f"({names})", "name every axis in dims.")
         return jnp.transpose(x, (0, *self.dims))
 
 
 @register("layer")
 class RepeatVector(Layer):
-    """Repeats each vector ``n`` times: ``(batch, features)`` to ``(batch, n, features)``."""
+    """Repeats each vector ``n`` times.
+
+    Args:
+        n: how often.
+
+    Shapes:
+        ``(batch, features)`` to ``(batch, n, features)``.
+    """
 
     def __init__(self, n: int, **options: Any) -> None:
         super().__init__(**options)
         self.n = positive_integer("RepeatVector", "n", n)
 
     def call(self, x: jax.Array) -> jax.Array:
-        return jnp.repeat(x[:, None], self.n, axis=1)
+        check_rank(self, x, 2, "(batch, features)", "put a Flatten before it.")
+        return jnp.repeat(x[:, None], self.n, axis=1)  # (B, F) -> (B, n, F)

@@ -10,9 +10,7 @@ Example:
 """
 
 # Each name is listed once, in its own module's __all__.
-from nacre.ops import image as image
-from nacre.ops import linalg as linalg
-from nacre.ops import nn as nn
+from nacre.ops import image as image, linalg as linalg, nn as nn
 from nacre.ops.control import *  # noqa: F403
 from nacre.ops.creation import *  # noqa: F403
 from nacre.ops.elementwise import *  # noqa: F403

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy import linalg
 
-from nacre.ops.families import axes as as_axes
-from nacre.ops.families import unary
+from nacre.ops.families import axes as as_axes, unary
 from nacre.ops.operation import Floating, operation, transformation
 
 __all__ = [

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from nacre import activations
 from nacre.core.dtypes import epsilon as smallest
 from nacre.core.errors import explain
-from nacre.ops.families import axes as as_axes
-from nacre.ops.families import unary
+from nacre.ops.families import axes as as_axes, unary
 from nacre.ops.operation import ArrayLike, Floating, OperationError, operation
 
 __all__ = [

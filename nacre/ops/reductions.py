@@ -8,8 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nacre.ops.families import axes as as_axes
-from nacre.ops.families import cumulative, quantiles, reduction, segments
+from nacre.ops.families import axes as as_axes, cumulative, quantiles, reduction, segments
 from nacre.ops.operation import ArrayLike, DType, Floating, OperationError, operation
 
 __all__ = [

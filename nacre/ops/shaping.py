@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nacre.core.errors import ArgumentError, explain
-from nacre.ops.families import axes as as_axes
-from nacre.ops.families import unary
+from nacre.ops.families import axes as as_axes, unary
 from nacre.ops.operation import ArrayLike, Operand, Operands, OperationError, operation
 
 __all__ = [

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from nacre.core.arguments import integers, one_of
 from nacre.core.errors import explain
+from nacre.kernels import pooling
 from nacre.kernels.convolution import convolution, convolution_transpose
 from nacre.ops.operation import ArrayLike, Floating, OperationError, operation
 
@@ -232,9 +233,7 @@ def max_pool(
         [[[5.0], [3.0]]]
     """
     x = channels_last(inputs, data_format)
-    integer = jnp.issubdtype(x.dtype, jnp.integer)
-    lowest = jnp.iinfo(x.dtype).min if integer else -jnp.inf
-    return as_given(_pool(x, lowest, jax.lax.max, pool_size, strides, padding), data_format)
+    return as_given(pooling.max_pool(x, **_window(x, pool_size, strides, padding)), data_format)
 
 
 @operation
@@ -256,19 +255,16 @@ def average_pool(
         [[[3.0], [2.5]]]
     """
     x = channels_last(inputs, data_format)
-    total = _pool(x, 0.0, jax.lax.add, pool_size, strides, padding)
-    ones = jnp.ones((1, *x.shape[1:-1], 1), x.dtype)
-    return as_given(total / _pool(ones, 0.0, jax.lax.add, pool_size, strides, padding), data_format)
+    return as_given(pooling.average_pool(x, **_window(x, pool_size, strides, padding)), data_format)
 
 
-def _pool(
-    x: jax.Array, start: Any, reduce: Callable[..., Any], pool: Any, strides: Any, padding: str
-) -> jax.Array:
+def _window(x: jax.Array, pool_size: Sizes, strides: Sizes | None, padding: str) -> dict[str, Any]:
     rank = x.ndim - 2
-    window = (1, *_sizes("pool_size", pool, rank), 1)
-    steps = window if strides is None else (1, *_sizes("strides", strides, rank), 1)
-    start = jnp.asarray(start, x.dtype)[()]
-    return jax.lax.reduce_window(x, start, reduce, window, steps, _padding(padding).upper())
+    return {
+        "pool_size": _sizes("pool_size", pool_size, rank),
+        "strides": None if strides is None else _sizes("strides", strides, rank),
+        "padding": _padding(padding),
+    }
 
 
 @operation

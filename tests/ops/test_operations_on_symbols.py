@@ -7,8 +7,7 @@ import operator
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from nacre import Input, Model, ops
 from nacre.core.symbolic import SymbolicTensor, contains_symbolic

@@ -5,8 +5,7 @@ from types import SimpleNamespace
 
 import keras
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from nacre import callbacks
 from nacre.core.errors import ArgumentError
