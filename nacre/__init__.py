@@ -32,7 +32,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> ModuleType:
-    """``nacre.datasets`` and ``nacre.utils``, imported when first used: they bring the network in."""
+    """``nacre.datasets`` and ``nacre.utils``, imported when first used."""
     if name in ("datasets", "utils"):
         return importlib.import_module(f"nacre.{name}")
     raise AttributeError(f"module 'nacre' has no attribute {name!r}")

@@ -583,7 +583,7 @@ class Layer(Configurable):
         return sum(variable.size for variable in self.weights)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, without the initial weights: those are values, not config."""
+        """The constructor's arguments, without initial weights: those are values."""
         config = super().get_config()
         config.pop("weights", None)
         return config
