@@ -162,6 +162,18 @@ def _ragged_matrix_product(equation: JaxprEqn) -> int:
     return 2 * _elements(equation.outvars[0]) * math.prod(sizes[axis] for axis in contracted)
 
 
+def _kernel_convolution(equation: JaxprEqn) -> int:
+    """The operations of :mod:`nacre.kernels`: each output is a sum over one window's inputs."""
+    first, second = (_shape(variable) for variable in equation.invars)
+    result = _shape(equation.outvars[0])
+    outputs, kernel = {
+        "convolution": (result, second),
+        "convolution_input_gradient": (first, second),
+        "convolution_kernel_gradient": (second, result),
+    }[equation.primitive.name]
+    return 2 * math.prod(outputs) * math.prod(kernel[:-1])
+
+
 def _convolution(equation: JaxprEqn) -> int:
     kernel = equation.invars[1]
     outputs_axis = equation.params["dimension_numbers"].rhs_spec[0]
@@ -244,6 +256,9 @@ FORMULAS: dict[str, Callable[[JaxprEqn], int]] = {
     "dot_general": _matrix_product,
     "ragged_dot_general": _ragged_matrix_product,
     "conv_general_dilated": _convolution,
+    "convolution": _kernel_convolution,
+    "convolution_input_gradient": _kernel_convolution,
+    "convolution_kernel_gradient": _kernel_convolution,
     **dict.fromkeys(
         ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "argmax", "argmin"), _reduction
     ),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from nacre.kernels import convolution
 from nacre.models.cost import Cost, count_operations, itemise, total
 
 
@@ -324,3 +325,17 @@ def test_the_count_of_a_power_is_that_of_repeated_squaring():
         assert (
             counted(lambda x, p=power: jax.lax.integer_pow(x, p), array()) == squarings + ones - 1
         )
+
+
+def test_the_kernels_own_convolution_counts_in_every_direction():
+    x, kernel = jnp.ones((2, 9, 8, 4)), jnp.ones((3, 3, 2, 6))
+
+    def convolve(x, kernel):
+        return convolution(x, kernel, strides=2, padding="same", groups=2)
+
+    outputs = 2 * 5 * 4 * 6
+    once = 2 * outputs * 3 * 3 * 2
+    assert counted(convolve, x, kernel) == once
+    for argument in (0, 1):
+        gradient = jax.grad(lambda *both: convolve(*both).sum(), argument)
+        assert counted(gradient, x, kernel) == pytest.approx(2 * once, rel=0.05)
