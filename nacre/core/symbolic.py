@@ -57,6 +57,10 @@ class SymbolicTensor:
     def ndim(self) -> int:
         return len(self.shape)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: not the call it came from, nor those before it."""
+        return {**vars(self), "node": None}
+
     def __repr__(self) -> str:
         return f"<SymbolicTensor shape={self.shape} dtype={self.dtype.name}>"
 
@@ -87,7 +91,7 @@ class SymbolicTensor:
         )
 
     def __getitem__(self, index: Any) -> Any:
-        return record(resolve("operation", "get_item"), (self, index), {}).outputs
+        return resolve("operation", "get_item")(self, index)
 
     def __iter__(self) -> Any:
         raise ArgumentError("A symbolic tensor cannot be iterated over; use nacre.ops.unstack.")
@@ -96,7 +100,7 @@ class SymbolicTensor:
 def _operator(operation: str, *, reflected: bool = False) -> Callable[..., Any]:
     def operate(self: SymbolicTensor, *other: Any) -> Any:
         args = (*other, self) if reflected else (self, *other)
-        return record(resolve("operation", operation), args, {}).outputs
+        return resolve("operation", operation)(*args)
 
     return operate
 
