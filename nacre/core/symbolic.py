@@ -61,6 +61,8 @@ class SymbolicTensor:
         """What copies and pickles hold: not the call it came from, nor those before it."""
         return {**vars(self), "node": None}
 
+    __array_ufunc__ = None  # so that NumPy leaves ``array * tensor`` to the tensor
+
     def __repr__(self) -> str:
         return f"<SymbolicTensor shape={self.shape} dtype={self.dtype.name}>"
 
