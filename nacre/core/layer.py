@@ -6,7 +6,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ from nacre.core import random, symbolic
 from nacre.core.configurable import Configurable
 from nacre.core.dtypes import DTypePolicy, as_policy, is_floating
 from nacre.core.errors import ArgumentError, BuildError, PurityError, ShapeError, explain
-from nacre.core.failures import LayerError, fail
+from nacre.core.failures import LayerError, fail, shape_text
 from nacre.core.registry import resolve, snake_case
 from nacre.core.scope import Scope, annotate, current_scope, mask_of
 from nacre.core.tracebacks import hide_internals
@@ -31,6 +31,7 @@ __all__ = [
     "draw_values",
     "frozen_variables",
     "layers_of",
+    "structure_changed",
     "structure_version",
     "unique_names",
     "variables_of",
@@ -47,7 +48,8 @@ def structure_version() -> int:
     return _structure_version
 
 
-def _structure_changed() -> None:
+def structure_changed() -> None:
+    """Make known that a layer has gained or lost something, or was frozen or freed."""
     global _structure_version
     _structure_version += 1
 
@@ -100,9 +102,19 @@ class Layer(Configurable):
     """
 
     supports_masking = False
+    made_of_tensors = False  # whether its constructor may take symbolic tensors
     autocast = True  # whether floating-point inputs are brought to the type of the arithmetic
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], symbolic.SymbolicTensor) and not cls.made_of_tensors:
+            raise ArgumentError(
+                explain(
+                    f"{cls.__name__} was made with a symbolic tensor, instead of called on one.",
+                    expected=f"{cls.__name__}(...)(x)",
+                    received=f"{cls.__name__}(x), where x is {args[0]!r}",
+                    fix="make the layer first, then call it on the tensor.",
+                )
+            )
         self = super().__new__(cls, *args, **kwargs)
         object.__setattr__(
             self, "_internals", Internals(policy=as_policy(None), seed=random.current_seed())
@@ -227,6 +239,8 @@ class Layer(Configurable):
         if variable is None:
             return self._make_variable(name, shape, initializer, dtype, trainable, regularizer)
         if variable.shape != shape:
+            if _depends_on_unknown(variable.shape, shape):
+                raise self._unknown_size(name)
             raise ShapeError(
                 explain(
                     f"{self._where()} was built for inputs of another size: its {name!r} has the "
@@ -238,6 +252,17 @@ class Layer(Configurable):
                 )
             )
         return variable
+
+    def _unknown_size(self, name: str) -> ShapeError:
+        return ShapeError(
+            explain(
+                f"{self._where()} needs the weight {name!r}, whose size depends on one that is not "
+                "known.",
+                expected="inputs whose last size, or number of channels, is known",
+                received="None in its place",
+                fix="give that size in Input(shape=...); None is for the batch and for time.",
+            )
+        )
 
     def _make_variable(
         self,
@@ -278,7 +303,7 @@ class Layer(Configurable):
         )
         variable.belongs_to(self)
         self._internals.variables[name] = variable
-        _structure_changed()
+        structure_changed()
         return variable
 
     # Calling
@@ -290,7 +315,13 @@ class Layer(Configurable):
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs from the inputs. Every layer writes this."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method call(self, x).")
+        name = type(self).__name__
+        fix = "write def call(self, x): in the class, and return the outputs from it."
+        if hasattr(self, "forward"):
+            fix = "rename the method forward to call."
+        raise LayerError(
+            explain(f"{name} has no method call(self, x), so it does nothing.", fix=fix)
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -362,6 +393,15 @@ class Layer(Configurable):
                 args = tuple(self._cast(argument) for argument in args)
             self._build_once(args)
             outputs = self.call(*args, **kwargs)
+            if outputs is None:
+                raise LayerError(
+                    explain(
+                        f"{self._where()} returned nothing.",
+                        expected="its call() returns an array",
+                        received="None",
+                        fix="end call() with return and the outputs.",
+                    )
+                )
         except Exception as error:
             fail(LayerError, self._where(), error, args)
         finally:
@@ -442,7 +482,7 @@ class Layer(Configurable):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._internals.trainable = bool(value)
-        _structure_changed()
+        structure_changed()
         for _, layer in self.children():
             layer.trainable = value
 
@@ -494,11 +534,22 @@ class Layer(Configurable):
         outputs = symbolic.infer(self._call_in_current, (tensors,), {})
         return jax.tree.map(lambda tensor: tensor.shape, outputs)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: every value, and no connection to a model around."""
+        draw_values(self)
+        return {**vars(self), "_internals": replace(self._internals, nodes=[], owner=None)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        for _, layer in self.children():
+            self._own(layer)
+        structure_changed()
+
     # The tree of layers
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Layer | Variable | list | tuple | dict):
-            _structure_changed()
+            structure_changed()
             for path, variable in _variables_in(name, value):
                 self._adopt(path, variable)
             for _, layer in _layers_in(name, value):
@@ -733,10 +784,20 @@ def check_rank(layer: Layer, x: Any, rank: int, axes: str, fix: str) -> None:
             explain(
                 f"{layer._where()} takes inputs with {rank} axes.",
                 expected=axes,
-                received=f"shape {tuple(x.shape)}, {x.ndim} axes",
+                received=f"shape {shape_text(x.shape)}, {x.ndim} axes",
                 fix=fix,
             )
         )
+
+
+def _depends_on_unknown(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    """Whether two shapes of a weight differ as the two stand-ins for an unknown size do."""
+    scope = current_scope()
+    building = scope is not None and scope.building and len(first) == len(second)
+    differing = [pair for pair in zip(first, second) if pair[0] != pair[1]]
+    return building and all(
+        b * symbolic.OTHER_SIZES[0] == a * symbolic.OTHER_SIZES[1] for a, b in differing
+    )
 
 
 def _paths_of(root: Layer) -> dict[int, str]:

@@ -176,6 +176,10 @@ class Variable:
         """Store a concrete array of the same shape and type."""
         self._value = value
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: the value, and not how it was drawn."""
+        return {**vars(self), "_value": self.concrete(), "_owner": None, "_initializer": None}
+
     def numpy(self) -> np.ndarray:
         """The value as a NumPy array."""
         return np.asarray(self.value)

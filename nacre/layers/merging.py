@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from nacre.core.errors import ShapeError, explain
+from nacre.core.failures import shape_text
 from nacre.core.layer import Layer
 from nacre.core.registry import register
 
@@ -70,7 +71,7 @@ class Elementwise(Merge):
                 explain(
                     f"{self._where()} cannot combine inputs of these shapes.",
                     expected="equal shapes, or sizes of 1",
-                    received=", ".join(str(shape) for shape in shapes),
+                    received=", ".join(map(shape_text, shapes)),
                     fix="bring them to one shape, with a Dense or a 1x1 convolution for instance.",
                 )
             ) from None
@@ -184,7 +185,8 @@ class Concatenate(Merge):
                 explain(
                     f"{self._where()} cannot join inputs of these shapes along axis {self.axis}.",
                     expected="equal sizes along every other axis",
-                    received=", ".join(str(x.shape) for x in inputs),
+                    received=", ".join(shape_text(x.shape) for x in inputs),
+                    fix="bring the other sizes together first, or join along another axis.",
                 )
             )
         return jnp.concatenate(inputs, axis=self.axis)

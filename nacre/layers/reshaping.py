@@ -69,6 +69,7 @@ class Reshape(Layer):
                     expected=f"{self.target_shape}, {want} values for each example"
                     + ("" if exact else " or a multiple"),
                     received=f"{x.shape[1:]}, {have} values for each example",
+                    fix="choose sizes with that product, or write -1 for one of them.",
                 )
             )
         inferred = have // max(want, 1)  # -1 itself would not say how large it is without examples

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nacre.core.dtypes import is_floating
 from nacre.core.errors import ArgumentError, DataError, ShapeError, explain
+from nacre.core.failures import shape_text
 from nacre.core.layer import Layer
 from nacre.core.scope import annotate, mask_of
 from nacre.core.symbolic import Node, SymbolicTensor
@@ -108,8 +108,8 @@ class Graph:
             raise DataError(
                 explain(
                     f"{where} has {len(self.flat_inputs)} inputs.",
-                    expected=", ".join(str(tensor.shape) for tensor in self.flat_inputs),
-                    received=", ".join(str(jnp.shape(array)) for array in arrays),
+                    expected=", ".join(shape_text(tensor.shape) for tensor in self.flat_inputs),
+                    received=", ".join(shape_text(jnp.shape(array)) for array in arrays),
                 )
             )
         return arrays
@@ -128,9 +128,7 @@ def fit_to_input(tensor: SymbolicTensor, array: Any, where: str) -> Any:
         ShapeError: the shape does not fit.
     """
     x, mask = jnp.asarray(array), mask_of(array)
-    if (
-        x.dtype != tensor.dtype and (is_floating(tensor.dtype) or not is_floating(x.dtype))
-    ) or x.dtype != tensor.dtype:
+    if x.dtype != tensor.dtype:
         x = x.astype(tensor.dtype)
     if x.ndim == tensor.ndim - 1 and tensor.shape[-1] == 1:
         x = x[..., None]
@@ -152,25 +150,24 @@ def fit_to_input(tensor: SymbolicTensor, array: Any, where: str) -> Any:
     return annotate(x, mask=mask) if mask is not None else x
 
 
-def shape_text(shape: Iterable[int | None]) -> str:
-    """A shape as messages show it, with the batch named."""
-    sizes = list(shape)
-    shown = ["batch" if sizes[:1] == [None] else str(size) for size in sizes[:1]]
-    return "(" + ", ".join(shown + ["any" if s is None else str(s) for s in sizes[1:]]) + ")"
-
-
 def _advice(want: tuple[int | None, ...], have: tuple[int, ...]) -> str:
+    sizes_known = None not in want[1:]
     if len(have) == len(want) - 1 and tuple(want[1:]) == tuple(have):
         return "this looks like one example: add a batch axis with x[None]."
+    if want[1:] == (*have, 1):
+        return "this looks like one example without its channel axis: x[None, ..., None]."
     if len(have) == len(want) - 1 and want[1:-1] == have[1:]:
         return "add the channel axis with x[..., None], and check how many channels there are."
-    sizes_known = None not in want[1:]
+    if len(have) > 3 and have[1] == want[-1] and have[2:] == want[1:-1]:
+        axes = (0, *range(2, len(have)), 1)
+        return f"the channels come last here: x.transpose{axes}."
     if sizes_known and _product(want[1:]) == _product(have[1:]):
         shape = ", ".join(str(size) for size in want[1:])
         if len(want) == 2:
             return f"flatten each example: x.reshape(len(x), {shape}), or begin with Flatten()."
         return f"reshape each example: x.reshape(len(x), {shape})."
-    return "give Input the shape of one example of your data, without the batch."
+    shape = f"({have[1]},)" if len(have) == 2 else f"({', '.join(map(str, have[1:]))})"
+    return f"if the data are as they should be, begin the model with Input(shape={shape})."
 
 
 def _product(sizes: Iterable[Any]) -> int:

@@ -17,6 +17,7 @@ from nacre.core.layer import Layer, draw_values, unique_names
 from nacre.core.registry import register
 from nacre.core.symbolic import SymbolicTensor
 from nacre.core.tracebacks import readable_errors
+from nacre.models.copying import restore, state_for_copy
 from nacre.models.graph import Graph
 from nacre.models.graph_config import graph_config, tensors_from_config
 from nacre.models.summary import print_summary
@@ -46,6 +47,8 @@ class Model(Layer):
         49
     """
 
+    made_of_tensors = True
+
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, **options: Any
     ) -> None:
@@ -56,15 +59,23 @@ class Model(Layer):
         self._trainer: Trainer | None = None
         self.stop_training = False
         if self._graph is not None:
+            self.autocast = False  # each layer brings its input to its own type
             unique_names(self._graph.layers())
+            for layer in self._graph.layers():
+                self._own(layer)
             self._internals.complete = True
 
     def call(self, inputs: Any) -> Any:
         if self._graph is None:
-            raise NotImplementedError(
-                f"{type(self).__name__} needs a method call(self, x), or Model(inputs, outputs)."
-            )
+            return super().call(inputs)
         return self._graph.run(inputs, self._where())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return state_for_copy(super().__getstate__())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore(self, state)
+        super().__setstate__({})
 
     # What it is made of
 
@@ -129,9 +140,9 @@ class Model(Layer):
         """The shape of the output, None where unknown."""
         return jax.tree.map(lambda tensor: tensor.shape, self.output)
 
+    @readable_errors
     def build(self, input_shape: Any = None) -> None:
         """Make the weights for inputs of ``input_shape``, the batch included (None: any size)."""
-    @readable_errors
         if input_shape is None:
             draw_values(self)
             return
@@ -167,9 +178,9 @@ class Model(Layer):
         self._internals.complete = True
         self._built_on = (args, kwargs)
 
+    @readable_errors
     def summary(
         self,
-    @readable_errors
         line_length: int | None = None,
         expand_nested: bool = False,
         show_trainable: bool = True,
@@ -208,9 +219,9 @@ class Model(Layer):
 
     # Training
 
+    @readable_errors
     def compile(
         self,
-    @readable_errors
         optimizer: Any = "rmsprop",
         loss: Any = None,
         metrics: Any = None,
@@ -257,9 +268,9 @@ class Model(Layer):
         """The names that ``evaluate`` returns values for, in order."""
         return self.trainer.metrics_names
 
+    @readable_errors
     def fit(
         self,
-    @readable_errors
         x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
@@ -312,9 +323,9 @@ class Model(Layer):
             validation_batch_size=validation_batch_size,
         )
 
+    @readable_errors
     def evaluate(
         self,
-    @readable_errors
         x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
@@ -339,9 +350,9 @@ class Model(Layer):
             return_dict=return_dict,
         )
 
+    @readable_errors
     def predict(
         self,
-    @readable_errors
         x: Any,
         batch_size: int | None = None,
         verbose: int | str = 0,
@@ -356,9 +367,9 @@ class Model(Layer):
         """
         return self._predictor().predict(x, batch_size, verbose, callbacks)
 
+    @readable_errors
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
-    @readable_errors
         return self._predictor().predict(x, len(jax.tree.leaves(x)[0]), 0, None)
 
     def _predictor(self) -> Trainer:
@@ -370,9 +381,9 @@ class Model(Layer):
 
     _untrained: Trainer | None = None
 
+    @readable_errors
     def train_on_batch(
         self,
-    @readable_errors
         x: Any,
         y: Any = None,
         sample_weight: Any = None,
@@ -387,9 +398,9 @@ class Model(Layer):
         """
         return self.trainer.train_on_batch(x, y, sample_weight, class_weight, return_dict)
 
+    @readable_errors
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
-    @readable_errors
     ) -> Any:
         """The loss and metrics on one batch; see :meth:`train_on_batch`."""
         return self.trainer.test_on_batch(x, y, sample_weight, return_dict)

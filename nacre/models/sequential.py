@@ -9,9 +9,9 @@ import jax
 
 from nacre.core.configurable import deserialize, serialize
 from nacre.core.errors import ArgumentError, BuildError, explain
-from nacre.core.layer import Layer, draw_values, unique_names
+from nacre.core.layer import Layer, draw_values, structure_changed, unique_names
 from nacre.core.registry import register
-from nacre.core.symbolic import SymbolicTensor
+from nacre.core.symbolic import SymbolicTensor, input_tensor
 from nacre.layers.input import InputLayer
 from nacre.models.graph import fit_to_input
 from nacre.models.model import Model
@@ -40,15 +40,27 @@ class Sequential(Model):
         19
     """
 
+    autocast = False  # each layer brings its input to its own type
+
     def __init__(
         self,
         layers: Sequence[Layer | SymbolicTensor] | None = None,
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
+        if isinstance(layers, Layer):
+            raise ArgumentError(
+                explain(
+                    "Sequential takes its layers in one list.",
+                    expected="Sequential([first, second])",
+                    received=f"Sequential({layers!r}, ...)",
+                    fix="put the layers between [ and ].",
+                )
+            )
         super().__init__(name=name, trainable=trainable)
         self._stack: list[Layer] = []
         self._tensors: list[Any] = []  # the input, then the output of each layer
+        self._inferred = False  # the input was taken from the first data, whose type may vary
         for layer in layers or []:
             self.add(layer)
 
@@ -63,7 +75,7 @@ class Sequential(Model):
                     "A Sequential is made of layers.",
                     expected="a layer, such as Dense(10)",
                     received=f"{layer!r} ({type(layer).__name__})",
-                    fix=f"write {layer.__name__}(...)." if isinstance(layer, type) else None,
+                    fix=_instead_of(layer),
                 )
             )
         if not self._stack and not self._tensors:
@@ -85,7 +97,17 @@ class Sequential(Model):
         if self._tensors:
             self._tensors.append(layer(self._tensors[-1]))
         self._stack.append(layer)
+        self._own(layer)
+        structure_changed()
         self._changed()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_tensors": self._tensors[:1]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for layer in self._stack if self._tensors else []:
+            self._tensors.append(layer(self._tensors[-1]))
 
     def pop(self) -> Layer:
         """Take the last layer off the stack and return it."""
@@ -93,6 +115,7 @@ class Sequential(Model):
             raise ArgumentError("This Sequential has no layers to pop.")
         if self._tensors:
             self._tensors.pop()
+        structure_changed()
         self._changed()
         return self._stack.pop()
 
@@ -119,13 +142,17 @@ class Sequential(Model):
         for layer in self._stack:
             tensors.append(layer(tensors[-1]))
         self._tensors = tensors
+        self._inferred = True
         self._internals.complete = True
         if self._has_own_constructor():
             self._built_on = ((tensors[0],), {})
 
     def call(self, x: Any) -> Any:
         if self._tensors and isinstance(x, jax.Array):
-            x = fit_to_input(self._tensors[0], x, self._where())
+            start = self._tensors[0]
+            if self._inferred:
+                start = SymbolicTensor(start.shape, x.dtype)
+            x = fit_to_input(start, x, self._where())
         for layer in self._stack:
             x = layer(x)
         return x
@@ -169,6 +196,8 @@ class Sequential(Model):
                 "dtype": start.dtype.name,
                 "name": start.name,
             }
+            if self._inferred:
+                config["input"]["inferred"] = True
         return config
 
     @classmethod
@@ -189,7 +218,22 @@ class Sequential(Model):
         if start is not None:
             spec = TensorSpec(start["batch_shape"], start["dtype"], start["name"])
             layers = [spec.tensor(), *layers]
-        return cls(layers, **config)
+        model = cls(layers, **config)
+        model._inferred = start is not None and start.get("inferred") is True
+        return model
+
+
+def _instead_of(item: Any) -> str:
+    """What to write in place of something that is not a layer."""
+    if isinstance(item, type) and issubclass(item, Layer):
+        return f"write {item.__name__}(...), with parentheses."
+    if item is None:
+        return "leave it out, or return the layer from the function that makes it."
+    if isinstance(item, str):
+        return f"write Activation({item!r}), or give activation={item!r} to the layer before."
+    if isinstance(item, list | tuple):
+        return "put the layers into one list: [*first, *second]."
+    return "write Lambda(f) for a function f of one array." if callable(item) else "leave it out."
 
 
 def _input_of(layer: Layer) -> SymbolicTensor | None:
@@ -202,4 +246,7 @@ def _input_of(layer: Layer) -> SymbolicTensor | None:
     if shape is None:
         return None
     batch = layer.batch_size if isinstance(layer, InputLayer) else None
-    return SymbolicTensor((batch, *shape), getattr(layer, "input_dtype", "float32"))
+    dtype = layer.input_dtype if isinstance(layer, InputLayer) else None
+    if layer.variable_dtype == "float64":
+        dtype = dtype or "float64"
+    return input_tensor((batch, *shape), dtype)
