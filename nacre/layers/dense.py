@@ -9,6 +9,7 @@ import jax
 from nacre import activations
 from nacre.core.arguments import positive_integer
 from nacre.core.errors import ShapeError, explain
+from nacre.core.failures import shape_text
 from nacre.core.layer import Layer
 from nacre.core.registry import register
 from nacre.kernels.linear import linear
@@ -68,7 +69,7 @@ class Dense(Layer):
                 explain(
                     f"{self._where()} takes a batch of vectors.",
                     expected="shape (batch, ..., inputs)",
-                    received=f"shape {x.shape}",
+                    received=f"shape {shape_text(x.shape)}",
                     fix="add a batch axis: x[None] for one example, x[:, None] for one feature.",
                 )
             )
