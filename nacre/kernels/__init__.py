@@ -4,12 +4,11 @@ On a CPU, each has a form here that is as fast inside a compiled loop as outside
 they are XLA's own operations. Which one runs is decided where the program is compiled.
 """
 
-from nacre.kernels.convolution import convolution as convolution
-from nacre.kernels.convolution import convolution_transpose as convolution_transpose
+from nacre.kernels.convolution import (
+    convolution as convolution,
+    convolution_transpose as convolution_transpose,
+)
 from nacre.kernels.linear import linear as linear
-from nacre.kernels.pooling import average_pool as average_pool
-from nacre.kernels.pooling import max_pool as max_pool
-from nacre.kernels.recurrent import gru as gru
-from nacre.kernels.recurrent import lstm as lstm
-from nacre.kernels.recurrent import simple_rnn as simple_rnn
+from nacre.kernels.pooling import average_pool as average_pool, max_pool as max_pool
+from nacre.kernels.recurrent import gru as gru, lstm as lstm, simple_rnn as simple_rnn
 from nacre.kernels.selection import in_use as in_use

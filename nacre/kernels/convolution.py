@@ -165,12 +165,19 @@ def _varying_alike(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
 
     Without the mark, the gradient of a kernel that all devices share would not be summed.
     """
-    over_a, over_b = (getattr(jax.typeof(x), "vma", frozenset()) for x in (a, b))
+    over_a, over_b = _varying_over(a), _varying_over(b)
     if over_b - over_a:
         a = lax.pcast(a, tuple(over_b - over_a), to="varying")
     if over_a - over_b:
         b = lax.pcast(b, tuple(over_a - over_b), to="varying")
     return a, b
+
+
+def _varying_over(x: jax.Array) -> frozenset[str]:
+    """The mesh axes along which ``x`` may differ, under either name JAX has had for them."""
+    kind = jax.typeof(x)
+    marks = getattr(kind, "manual_axis_type", None)
+    return getattr(kind, "vma", frozenset()) if marks is None else marks.varying
 
 
 # XLA's own forms

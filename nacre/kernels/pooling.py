@@ -69,7 +69,7 @@ def average_pool(
         [0.5, 2.5, 4.0]
     """
     geometry = _geometry(x, pool_size, strides, padding)
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
     total = _pool(wide, geometry, _sum_along, lax.add, np.zeros((), wide.dtype))
     return (total * _inverse_counts(geometry, wide.dtype)).astype(x.dtype)
 
