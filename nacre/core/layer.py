@@ -98,6 +98,7 @@ class Layer(Configurable):
         dtype: a data type or precision policy such as ``"mixed_bfloat16"``.
         activity_regularizer: a penalty on the output, added to the loss, averaged over the batch.
         input_shape: the shape of one example, for the first layer of a ``Sequential``.
+        input_dim: the same for examples that are vectors: ``input_shape=(input_dim,)``.
         weights: initial values, in the order of ``get_weights()``.
     """
 
@@ -795,8 +796,9 @@ def _depends_on_unknown(first: tuple[int, ...], second: tuple[int, ...]) -> bool
     scope = current_scope()
     building = scope is not None and scope.building and len(first) == len(second)
     differing = [pair for pair in zip(first, second) if pair[0] != pair[1]]
+    one, other = symbolic.OTHER_SIZES
     return building and all(
-        b * symbolic.OTHER_SIZES[0] == a * symbolic.OTHER_SIZES[1] for a, b in differing
+        a % one == 0 and b % other == 0 and a // one == b // other for a, b in differing
     )
 
 

@@ -129,7 +129,7 @@ def raise_instead(error: NacreError, cause: BaseException) -> NoReturn:
     raise error.with_traceback(cause.__traceback__) from None
 
 
-def advise(message: str) -> None:
+def advise(message: str, category: type[Warning] = LearnerWarning) -> None:
     """Warn a learner, at the line of their own code that is running."""
     frames = [frame for frame, _ in traceback.walk_stack(sys._getframe())]
     levels = (
@@ -137,4 +137,4 @@ def advise(message: str) -> None:
         for level, frame in enumerate(frames, start=1)
         if not frame.f_code.co_filename.startswith((OURS, *JAXS))
     )
-    warnings.warn(message, LearnerWarning, stacklevel=next(levels, 2))
+    warnings.warn(message, category, stacklevel=next(levels, 2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from nacre.core.arguments import one_of
 from nacre.core.errors import ArgumentError, explain, nearest
 from nacre.core.registry import snake_case
+from nacre.core.tracebacks import advise
 
 __all__ = ["Monitor"]
 
@@ -111,7 +111,7 @@ class Monitor:
         value = logs.get(self.name)
         if value is None and not self._warned:
             self._warned = True
-            warnings.warn(self._missing(logs), UserWarning, stacklevel=4)
+            advise(self._missing(logs))
         return value
 
     def _missing(self, logs: dict[str, Any]) -> str:

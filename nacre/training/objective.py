@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nacre import losses as loss_functions
-from nacre import metrics as metric_functions
+from nacre import losses as loss_functions, metrics as metric_functions
 from nacre.core.errors import ArgumentError, DataError, explain, unknown_name
+from nacre.core.failures import FunctionError, fail
 from nacre.core.scope import mask_of
 
 __all__ = ["Objective", "Specification"]
@@ -44,17 +44,24 @@ class Objective:
         y: shapes of the targets, or None.
         outputs: shapes of the outputs, in their structure.
         output_names: names for several outputs in a list; dictionaries have their own.
+        makers: the layer that each output comes from, where that is known.
     """
 
     def __init__(
-        self, specification: Specification, y: Any, outputs: Any, output_names: list[str]
+        self,
+        specification: Specification,
+        y: Any,
+        outputs: Any,
+        output_names: list[str],
+        makers: list[Any] | None = None,
     ) -> None:
         if isinstance(outputs, dict):
             output_names = list(outputs)
         self.names = output_names
+        self.makers = makers or [None] * len(output_names)
         self.single = not isinstance(outputs, dict | list | tuple) or len(output_names) == 1
-        predictions = self._by_output(outputs)
-        targets = self._by_output(y) if y is not None else [None] * len(predictions)
+        predictions = self.predictions = self.by_output(outputs)
+        targets = self.by_output(y) if y is not None else [None] * len(predictions)
         per_output = {
             field: self._spread(field, getattr(specification, field), one_each=one_each)
             for field, one_each in [
@@ -114,7 +121,7 @@ class Objective:
         y_shape = prediction.shape if target is None else target.shape
         return [metric_functions.resolve_for(m, y_shape, prediction.shape) for m in given]
 
-    def _by_output(self, tree: Any) -> list[Any]:
+    def by_output(self, tree: Any) -> list[Any]:
         """The items of targets, outputs or weights, in the order of the outputs."""
         if isinstance(tree, dict):
             missing = [name for name in self.names if name not in tree]
@@ -152,11 +159,11 @@ class Objective:
 
     def losses(self, y: Any, outputs: Any, weight: Any) -> list[Array | None]:
         """The loss of each output. Runs in the call's scope, so masks and logits are known."""
-        predictions = self._by_output(outputs)
-        targets = [None] * len(predictions) if y is None else self._by_output(y)
-        weights = self._weights(weight)
+        predictions = self.by_output(outputs)
+        targets = [None] * len(predictions) if y is None else self.by_output(y)
+        weights = self.weights_of(weight)
         return [
-            None if head.loss is None else as_scalar(head.loss(target, prediction, w))
+            None if head.loss is None else _computed(head.loss, target, prediction, w)
             for head, target, prediction, w in zip(self.heads, targets, predictions, weights)
         ]
 
@@ -165,11 +172,12 @@ class Objective:
         terms = [head.weight * loss for head, loss in zip(self.heads, losses) if loss is not None]
         return sum(terms, jnp.zeros((), jnp.float32))
 
-    def _weights(self, weight: Any) -> list[Any]:
+    def weights_of(self, weight: Any) -> list[Any]:
+        """The example weights of each output, None where there are none."""
         if weight is None:
             return [None] * len(self.heads)
         if isinstance(weight, dict | list | tuple):
-            return self._by_output(weight)
+            return self.by_output(weight)
         return [weight] * len(self.heads)
 
     # The metrics: totals that ride along, and what is shown of them
@@ -199,16 +207,20 @@ class Objective:
         shown = [total, *(loss for loss in losses if loss is not None)]
         for name, loss in zip(self._loss_names(), shown):
             new[name] = totals[name] + loss * count
-        predictions = self._by_output(outputs)
-        targets = [None] * len(predictions) if y is None else self._by_output(y)
-        weights = self._weights(weight)
+        predictions = self.by_output(outputs)
+        targets = [None] * len(predictions) if y is None else self.by_output(y)
+        weights = self.weights_of(weight)
         for name, metric, i, weighted in self._named_metrics():
             w = weights[i] if weighted else None
             if masks[i] is not None:
                 kept = masks[i].astype(jnp.float32)
                 w = kept if w is None else kept * _like(w, kept)
             key = f"metric {name}"
-            new[key] = metric.update(totals[key], targets[i], predictions[i], w)
+            try:
+                new[key] = metric.update(totals[key], targets[i], predictions[i], w)
+            except Exception as error:
+                where = f"The metric {metric.name!r}"
+                fail(FunctionError, where, error, (targets[i], predictions[i], w))
         return new
 
     def results(self, totals: dict[str, Any]) -> list[Array]:
@@ -244,6 +256,13 @@ class Objective:
                 taken.add(name)
                 found.append((name, metric, i, is_weighted))
         return found
+
+
+def _computed(loss: Any, target: Any, prediction: Any, weight: Any) -> Array:
+    try:
+        return as_scalar(loss(target, prediction, weight))
+    except Exception as error:
+        fail(FunctionError, f"The loss {loss.name!r}", error, (target, prediction, weight))
 
 
 def as_scalar(loss: Array) -> Array:

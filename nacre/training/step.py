@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nacre.core.errors import BuildError, explain
 from nacre.training.objective import Objective, masks_of
 
 __all__ = ["Carry", "Constants", "evaluation_step", "forward", "training_step"]
@@ -72,6 +73,7 @@ def training_step(
             (outputs, masks, losses), state, added = apply(
                 {**constants.frozen, **params}, carry.state, batch, training=True, key=key
             )
+            require_loss(losses, added)
             total = objective.total(losses) + sum(loss.astype(jnp.float32) for loss in added)
             return optimizer.scale_loss(total), (total, outputs, masks, losses, state)
 
@@ -113,6 +115,19 @@ def training_step(
         return Carry(params, state, slots, totals, count, finite)
 
     return step
+
+
+def require_loss(losses: list[Any], added: list[Any]) -> None:
+    """Raise if there is nothing to make smaller."""
+    if not added and all(loss is None for loss in losses):
+        raise BuildError(
+            explain(
+                "The model has no loss, so there is nothing to train it for.",
+                expected="a loss in compile(), or add_loss() in a layer",
+                received="loss=None",
+                fix='model.compile(optimizer="adam", loss="mse"), or another loss.',
+            )
+        )
 
 
 def _if_finite(
