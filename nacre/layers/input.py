@@ -66,6 +66,7 @@ class InputLayer(Layer):
     """
 
     autocast = False
+    supports_masking = True
 
     def __init__(
         self,

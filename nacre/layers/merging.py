@@ -63,21 +63,20 @@ class Elementwise(Merge):
 
     def call(self, inputs: Sequence[jax.Array]) -> jax.Array:
         self.check(inputs)
-        shapes = [x.shape for x in inputs]
+        rank = max(x.ndim for x in inputs)
+        # (batch, ..., features): missing axes are inserted after the batch, as in Keras.
+        lined_up = [x.reshape(x.shape[:1] + (1,) * (rank - x.ndim) + x.shape[1:]) for x in inputs]
         try:
-            jnp.broadcast_shapes(*shapes)
+            jnp.broadcast_shapes(*(x.shape for x in lined_up))
         except ValueError:
             raise ShapeError(
                 explain(
                     f"{self._where()} cannot combine inputs of these shapes.",
                     expected="equal shapes, or sizes of 1",
-                    received=", ".join(map(shape_text, shapes)),
+                    received=", ".join(shape_text(x.shape) for x in inputs),
                     fix="bring them to one shape, with a Dense or a 1x1 convolution for instance.",
                 )
             ) from None
-        rank = max(len(shape) for shape in shapes)
-        # (batch, ..., features): missing axes are inserted after the batch, as in Keras.
-        lined_up = [x.reshape(x.shape[:1] + (1,) * (rank - x.ndim) + x.shape[1:]) for x in inputs]
         return functools.reduce(type(self).combine, lined_up)
 
 

@@ -28,6 +28,9 @@ class BatchNormalization(Layer):
         momentum: of the moving averages.
         epsilon: added to the variance.
         center, scale: whether there is a beta and a gamma.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer:
+            how they start.
+        beta_regularizer, gamma_regularizer: penalties on them, added to the loss.
 
     Shapes:
         Any, kept. The moving variance is that of the batch (divided by n, not n - 1).
@@ -124,6 +127,8 @@ class LayerNormalization(Layer):
         axis: the axis or axes of the features, the last by default.
         epsilon: added to the variance.
         center, scale: whether there is a beta and a gamma.
+        beta_initializer, gamma_initializer: how they start.
+        beta_regularizer, gamma_regularizer: penalties on them, added to the loss.
 
     Shapes:
         Any, kept; gamma and beta have the sizes of the axes.

@@ -46,7 +46,7 @@ def restore(model: Model, state: dict[str, Any]) -> None:
     vars(model).update(state, _graph=None, _trainer=None)
     if graph is not None:
         model._graph = Graph(*tensors_from_config(graph))
-        tensors = dict(zip(CONNECTED, (model._graph.inputs, model._graph.outputs)))
+        tensors: dict[str, Any] = dict(zip(CONNECTED, (model._graph.inputs, model._graph.outputs)))
         model._constructor_arguments = {
             name: tensors.get(name, value) for name, value in model._constructor_arguments.items()
         }
