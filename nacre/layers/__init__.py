@@ -67,6 +67,7 @@ from nacre.layers.pooling import (
     MaxPooling2D as MaxPooling2D,
     MaxPooling3D as MaxPooling3D,
 )
+from nacre.layers.recurrent import GRU as GRU, LSTM as LSTM, SimpleRNN as SimpleRNN
 from nacre.layers.reshaping import (
     Flatten as Flatten,
     Permute as Permute,
