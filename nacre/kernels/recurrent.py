@@ -44,7 +44,7 @@ def simple_rnn(
     recurrent_dropout: jax.Array | None = None,
     activation: Activation = jnp.tanh,
     go_backwards: bool = False,
-    unroll: int = 1,
+    unroll: int | bool = 1,
 ) -> tuple[jax.Array, State]:
     """A fully connected recurrence: ``h_t = activation(x_t W + h_(t-1) U + b)``.
 
@@ -58,7 +58,7 @@ def simple_rnn(
         recurrent_dropout: shape ``(batch, units)``; multiplies the state before U.
         activation: a function.
         go_backwards: read the sequence from its end; outputs come in the order they were made.
-        unroll: how many steps the compiled loop takes in one go.
+        unroll: how many steps the compiled loop takes in one go; True for all.
 
     Returns:
         all outputs, shape ``(batch, time, units)``, and the last state ``(h,)``.
@@ -97,7 +97,7 @@ def lstm(
     activation: Activation = jnp.tanh,
     recurrent_activation: Activation = jax.nn.sigmoid,
     go_backwards: bool = False,
-    unroll: int = 1,
+    unroll: int | bool = 1,
 ) -> tuple[jax.Array, State]:
     """Long short-term memory.
 
@@ -144,7 +144,7 @@ def gru(
     recurrent_activation: Activation = jax.nn.sigmoid,
     reset_after: bool = True,
     go_backwards: bool = False,
-    unroll: int = 1,
+    unroll: int | bool = 1,
 ) -> tuple[jax.Array, State]:
     """The gated recurrent unit.
 
@@ -273,7 +273,7 @@ def _run(
     mask: jax.Array | None,
     dropout: jax.Array | None,
     go_backwards: bool,
-    unroll: int,
+    unroll: int | bool,
 ) -> tuple[jax.Array, State]:
     x = jnp.swapaxes(x, 0, 1)  # (time, batch, features)
     if mask is not None:
@@ -291,7 +291,7 @@ def _run(
 
 def _scan(
     cell: Cell,
-    unroll: int,
+    unroll: int | bool,
     projection: Affine | None,
     products: tuple[Affine, ...],
     mask: jax.Array | None,
@@ -321,7 +321,7 @@ def _scan(
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _wide(
     cell: Cell,
-    unroll: int,
+    unroll: int | bool,
     kernel: jax.Array,
     mask: jax.Array | None,
     sums: jax.Array,
