@@ -4,7 +4,7 @@
 #   make test, make test-all  the tests without those marked slow, and with them
 #   make lint                 ruff and pyright
 #   make bench WORKLOAD=mlp   the benchmarks, or one of them
-#   make clean                remove .venv and everything that was built
+#   make clean                remove .venv, .venv-bench and everything that was built
 #
 # PYTHON=python3.12 chooses the Python that .venv is made with; it must be 3.11 or newer.
 
@@ -13,8 +13,10 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 VENV := .venv
+BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+BENCH_PIP := $(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 SHARED_DATA := $(abspath ../shared/data)
 WORKLOAD ?=
 PYTEST_OPTIONS ?=
@@ -45,11 +47,11 @@ lint: $(VENV)/.dev
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m pyright
 
-bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks $(WORKLOAD)
+bench: $(BENCH_VENV)/.peers
+	@$(BENCH_VENV)/bin/python -m benchmarks $(WORKLOAD)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-report .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info demo-report .pytest_cache .ruff_cache .hypothesis
 	find nacre tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are newer than pyproject.toml when the environment is up to date.
@@ -77,3 +79,13 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.python
 	@$(PIP) torch==2.13.0
 	@$(PIP) -e ".[demo,dev]"
 	@touch $@ $(VENV)/.demo
+
+# A peer that cannot be installed is left out of the benchmarks, by name.
+$(BENCH_VENV)/.peers: pyproject.toml | $(VENV)/.python
+	@echo "Installing Nacre and its peers into $(BENCH_VENV) (once; some minutes) ..."
+	@$(BIN)/python -m venv $(BENCH_VENV)
+	@$(BENCH_PIP) -e ".[demo]"
+	@for peer in torch==2.13.0 keras lightning tensorflow-cpu; do \
+	  $(BENCH_PIP) $$peer || echo "Left out: $$peer could not be installed."; \
+	done
+	@touch $@

@@ -1,0 +1,140 @@
+"""What is measured: the workloads, their networks, and the figures that must hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["GOALS", "WORKLOADS", "Goal", "Workload"]
+
+# A layer is its kind and its settings, so that every framework builds the same network:
+#   ("dense", units, activation)   ("conv", filters, width, activation)   ("pool", width)
+#   ("flatten",)                   ("lstm", units)
+Layer = tuple
+
+KERAS = ("keras_jax", "keras_tensorflow", "keras_torch")
+HIGH_LEVEL = (*KERAS, "lightning")
+TORCH = ("torch", "torch_compile")
+EVERYONE = ("nacre", *HIGH_LEVEL, *TORCH, "jax")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One network, its data, and how it is measured.
+
+    Attributes:
+        name: what ``make bench WORKLOAD=`` calls it.
+        title: what the tables call it.
+        measure: the function in ``measures`` that takes the figures.
+        frameworks: who takes part.
+        layers: the network, from its input on.
+        data: the function in ``data`` that gives the examples.
+        examples: how many of them; None for all.
+        optimizer: ``"rmsprop"`` or ``"adam"``, with Keras's defaults.
+        batch_size: examples in a step.
+        epochs: the length of one measured run.
+        fresh: whether each round starts a new process, or takes turns in one that is warm.
+        rounds: measurements of each framework.
+    """
+
+    name: str
+    title: str
+    measure: str
+    frameworks: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    data: str
+    examples: int | None
+    optimizer: str
+    batch_size: int
+    epochs: int
+    fresh: bool = False
+    rounds: int = 7
+
+
+@dataclass(frozen=True)
+class Goal:
+    """An upper bound for Nacre's figure, as a share of the best of some peers."""
+
+    workload: str
+    figure: str
+    peers: tuple[str, ...]
+    share: float
+
+
+DEMO = (("dense", 512, "relu"), ("dense", 10, "softmax"))
+TINY = (("dense", 16, "relu"), ("dense", 3, "softmax"))
+CONVNET = (
+    ("conv", 32, 3, "relu"),
+    ("pool", 2),
+    ("conv", 64, 3, "relu"),
+    ("pool", 2),
+    ("flatten",),
+    ("dense", 10, "softmax"),
+)
+RECURRENT = (("lstm", 64), ("dense", 10, "softmax"))
+DEEP = (*[("dense", 16, "relu")] * 199, ("dense", 10, "softmax"))
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload(
+            "mlp", "MNIST: Dense 512, Dense 10; batch 128, RMSprop", "steps",
+            EVERYONE, DEMO, "digits", None, "rmsprop", 128, 1,
+        ),
+        Workload(
+            "tiny", "iris: Dense 16, Dense 3; batch 16, Adam", "steps_and_callback",
+            EVERYONE, TINY, "iris", None, "adam", 16, 200,
+        ),
+        Workload(
+            "convnet", "MNIST: two Conv 3x3 (32, 64) and pools, Dense 10; batch 128, RMSprop",
+            "steps", ("nacre", *HIGH_LEVEL, *TORCH, "jax_steps"), CONVNET, "images", 2560,
+            "rmsprop", 128, 1,
+        ),
+        Workload(
+            "lstm", "LSTM 64, Dense 10 on sequences (50, 32); batch 64, Adam", "steps",
+            ("nacre", *HIGH_LEVEL, "torch", "jax"), RECURRENT, "sequences", 1024, "adam", 64, 2,
+        ),
+        Workload(
+            "cold_start", "from import to the end of five epochs of MNIST and the test",
+            "cold_start", ("nacre", *HIGH_LEVEL, "torch", "jax"), DEMO, "digits", None,
+            "rmsprop", 128, 5, fresh=True, rounds=5,
+        ),
+        Workload(
+            "warm_cache", "the same with a compilation cache on disk", "cold_start",
+            ("nacre", "keras_jax", "jax"), DEMO, "digits", None, "rmsprop", 128, 5,
+            fresh=True, rounds=5,
+        ),
+        Workload(
+            "predict", "prediction with the MNIST network", "prediction",
+            ("nacre", *HIGH_LEVEL, "torch", "jax"), DEMO, "digits", 10000, "rmsprop", 128, 1,
+        ),
+        Workload(
+            "depth", "200 layers Dense 16; batch 32, Adam", "depth",
+            ("nacre", *HIGH_LEVEL, "torch", "jax"), DEEP, "narrow", 3200, "adam", 32, 1,
+            fresh=True, rounds=5,
+        ),
+        Workload(
+            "importing", "importing the library", "importing",
+            ("nacre", "jax", *KERAS, "lightning", "torch"), DEMO, "iris", None, "adam", 16, 1,
+            fresh=True, rounds=9,
+        ),
+    )
+}  # fmt: skip
+
+GOALS = (
+    Goal("mlp", "ms a step", HIGH_LEVEL, 0.85),
+    Goal("mlp", "ms a step", ("jax",), 1.10),
+    Goal("tiny", "µs a step", (*HIGH_LEVEL, *TORCH), 0.06),
+    Goal("tiny", "µs a step with on_epoch_end", (*HIGH_LEVEL, *TORCH), 0.15),
+    Goal("convnet", "ms a step", ("jax_steps",), 0.6),
+    Goal("lstm", "ms a step", ("keras_jax",), 1.0),
+    Goal("cold_start", "s in all", ("keras_jax",), 0.80),
+    Goal("cold_start", "s in all", ("keras_tensorflow", "keras_torch", "lightning"), 0.60),
+    Goal("warm_cache", "s in all", ("keras_jax",), 0.50),
+    Goal("predict", "µs for one example", ("keras_jax",), 0.25),
+    Goal("predict", "µs for one example", ("jax",), 2.5),
+    Goal("predict", "ms for 10,000 examples", (*HIGH_LEVEL, "torch"), 1.1),
+    Goal("cold_start", "MiB at the peak", KERAS, 0.8),
+    Goal("depth", "s to build", ("keras_jax",), 1.0),
+    Goal("depth", "s to the first step", ("keras_jax",), 1.0),
+    Goal("depth", "ms a step", ("keras_jax",), 1.0),
+)
