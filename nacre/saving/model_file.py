@@ -19,7 +19,14 @@ from nacre.saving.description import describe, rebuild
 from nacre.saving.tensors import TensorInfo
 from nacre.saving.weights import GROUPS, checked_path, mismatches, replace_values, values_of
 
-__all__ = ["load_model", "save_model"]
+__all__ = [
+    "load_model",
+    "named_leaves",
+    "progress_of",
+    "resume_training",
+    "save_model",
+    "set_counters",
+]
 
 FORMAT = "nacre model"
 FORMAT_VERSION = 1
@@ -48,9 +55,9 @@ def save_model(
         config["compiled_with"] = serialize(
             {**trainer.compiled_with, "optimizer": trainer.optimizer}
         )
-        config["training"] = _progress(trainer)
+        config["training"] = progress_of(trainer)
         arrays["optimizer"] = {
-            name: np.asarray(leaf) for name, leaf in _named_leaves(trainer.slots).items()
+            name: np.asarray(leaf) for name, leaf in named_leaves(trainer.slots).items()
         }
     write_archive(path, config, arrays)
 
@@ -62,7 +69,7 @@ def _version() -> str:
         return "unknown"
 
 
-def _progress(trainer: Any) -> dict[str, Any]:
+def progress_of(trainer: Any) -> dict[str, Any]:
     """Where training stands, apart from the optimizer's state."""
     optimizer = trainer.optimizer
     has_number = optimizer.learning_rate_is_known and optimizer.schedule is None
@@ -75,7 +82,7 @@ def _progress(trainer: Any) -> dict[str, Any]:
     }
 
 
-def _named_leaves(tree: Any) -> dict[str, Any]:
+def named_leaves(tree: Any) -> dict[str, Any]:
     """The leaves of the optimizer's state by place: ``['slots']['momentum']['dense/kernel']``."""
     flat = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {jax.tree_util.keystr(place): leaf for place, leaf in flat}
@@ -160,7 +167,7 @@ def _loaded(
     replace_values(variables, reader.read())
     if compiled_with is not None:
         _compile(model, compiled_with, custom_objects)
-        _resume(model, archive, config["training"])
+        resume_training(model, archive, config["training"])
     return model
 
 
@@ -174,17 +181,12 @@ def _compile(model: Any, compiled_with: Any, custom_objects: dict[str, Any] | No
         raise FileFormatError(f"The model cannot be compiled as it was saved. {problem}") from error
 
 
-def _resume(model: Any, archive: Archive, training: Any) -> None:
+def resume_training(model: Any, archive: Archive, training: Any) -> None:
     """Set the counters and the optimizer's state to where training stood."""
     trainer = model.trainer
     if not isinstance(training, dict):
         raise FileFormatError(f"The file {archive.path!r} does not say where training stands.")
-    counts = {name: training[name] for name in ("seed", "step", "epoch")}
-    for name, value in counts.items():
-        most = LARGEST_COUNT if name != "seed" else 2**128
-        if type(value) is not int or not 0 <= value <= most:
-            raise FileFormatError(f"The file {archive.path!r} gives {value!r} as {name}.")
-    trainer.seed, trainer.step, trainer.epoch = counts.values()
+    set_counters(trainer, training, archive.path)
     if training["learning_rate"] is not None:  # an Optax transformation's is not in its arguments
         trainer.optimizer.learning_rate = training["learning_rate"]
     paths = training["slots_of"]
@@ -200,11 +202,21 @@ def _resume(model: Any, archive: Archive, training: Any) -> None:
     trainer._slot_paths = set(paths)
 
 
+def set_counters(trainer: Any, training: dict[str, Any], path: str) -> None:
+    """Set the seed, the updates made and the epochs begun."""
+    counts = {name: training[name] for name in ("seed", "step", "epoch")}
+    for name, value in counts.items():
+        most = LARGEST_COUNT if name != "seed" else 2**128
+        if type(value) is not int or not 0 <= value <= most:
+            raise FileFormatError(f"The file {path!r} gives {value!r} as {name}.")
+    trainer.seed, trainer.step, trainer.epoch = counts.values()
+
+
 def _slots(optimizer: Any, params: dict[str, jax.ShapeDtypeStruct], archive: Archive) -> Any:
     """The optimizer's state, in the form that its ``init`` gives it."""
     expected = jax.eval_shape(optimizer.init, params)
     reader = archive.tensors("optimizer")
-    _require_same(_named_leaves(expected), reader.infos, archive.path)
+    _require_same(named_leaves(expected), reader.infos, archive.path)
     arrays = reader.read()
     return jax.tree_util.tree_map_with_path(
         lambda place, like: jnp.asarray(arrays[jax.tree_util.keystr(place)], dtype=like.dtype),

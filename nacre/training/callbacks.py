@@ -41,6 +41,7 @@ class Callback:
             the fact, for several epochs one after the other, and :meth:`on_chunk_end` tells it of
             every compiled call. The flag covers the hooks of the class that sets it, not those a
             subclass adds.
+        most_steps: how many steps the next compiled call may have at most, None for no limit.
 
     Example:
         >>> from nacre.callbacks import Callback
@@ -50,12 +51,14 @@ class Callback:
         >>> Shout().on_epoch_end(0, {"loss": 0.5})
         epoch 0 done: {'loss': 0.5}!
 
-    Differences from Keras: ``at_chunk_ends``, :meth:`on_chunk_end` and :meth:`release` are ours.
+    Differences from Keras: ``at_chunk_ends``, ``most_steps``, :meth:`resume`, :meth:`on_chunk_end`,
+    :meth:`on_pause` and :meth:`release` are ours.
     """
 
     model: Any = None
     params: Any = None
     at_chunk_ends: bool = False
+    most_steps: int | None = None
 
     def set_params(self, params: dict[str, Any]) -> None:
         """Receive the run's parameters, before it begins."""
@@ -133,6 +136,25 @@ class Callback:
             logs: that epoch's figures so far.
         """
 
+    def resume(self, model: Any) -> Any:
+        """Called before anything else in ``fit``; may set the counters to those of an earlier run.
+
+        Returns that run's :class:`~nacre.saving.run_file.RunState`, or None. If it is not None,
+        :meth:`restore` is called when the model has its weights.
+        """
+        return None
+
+    def restore(self, model: Any) -> None:
+        """Give the model the values of the earlier run that :meth:`resume` has found."""
+
+    def on_pause(self, run: Any) -> None:
+        """Called between compiled calls of ``fit``, after every other hook of what they did.
+
+        Args:
+            run: the :class:`~nacre.training.loop.Fit`, which tells the epoch and the step that
+                come next; ``run.synchronize()`` gives the model its present weights.
+        """
+
     def release(self) -> None:
         """Called last, also after an error or an interrupt: close files, give back the screen."""
 
@@ -193,10 +215,26 @@ class CallbackList(Callback):
             (EPOCH_HOOKS, _epoch_hooks_in_turn),
             (BATCH_HOOKS, _batch_hooks_in_turn),
             (("on_chunk_end",), _chunk_hooks_in_turn),
+            (("on_pause",), _run_hooks_in_turn),
         ):
             for name in names:
                 hooks = [hook for c in self.callbacks if (hook := _hook(c, name))]
                 setattr(self, name, in_turn(hooks))
+
+    @property
+    def most_steps(self) -> int | None:  # type: ignore[override]
+        """The least of the callbacks' limits to the next compiled call."""
+        limits = [c.most_steps for c in self.callbacks if c.most_steps is not None]
+        return min(limits, default=None)
+
+    def resume(self, model: Any) -> Any:
+        """Where the first callback that knows of an earlier run says that it stood."""
+        for callback in self.callbacks:
+            state = callback.resume(model)
+            if state is not None:
+                self.restore = callback.restore
+                return state
+        return None
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)

@@ -40,6 +40,10 @@ class History(Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.epoch = []
 
+    def resume_from(self, history: dict[str, list[Any]], epochs: list[int]) -> None:
+        """Put the epochs of an earlier run before those to come."""
+        self.history, self.epoch = history, epochs
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.epoch.append(epoch)
         history = self.history
