@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import Any
 
 import jax
 import numpy as np
@@ -71,7 +72,7 @@ def key(seed: int) -> jax.Array:
 
     Wrapping the key's words costs no compilation, and keeps the generator whatever JAX's default.
     """
-    words = np.array([0, seed % 2**32], np.uint32)
+    words: Any = np.array([0, seed % 2**32], np.uint32)
     return jax.random.wrap_key_data(words, impl="threefry2x32")
 
 
