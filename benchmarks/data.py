@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ def prepare(folder: Path) -> str:
 
     Only this imports Nacre, so that no peer's process does.
     """
+    import nacre
     from nacre.datasets import iris, mnist
     from nacre.datasets.download import DownloadError
 
+    compileall.compile_dir(Path(nacre.__file__).parent, quiet=1)  # as pip does for the peers
     try:
         (x, y), (x_test, y_test) = mnist.load_data()
         source = "MNIST"

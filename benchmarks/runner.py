@@ -29,6 +29,7 @@ def environment(framework: str, cache: str | None) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("JAX_", "XLA_", "KERAS_", "TF_", "TORCH", "OMP_", "MKL_", "NACRE_"))
+        and name != "PYTHONDONTWRITEBYTECODE"  # else Nacre would be parsed anew at each start
     }
     count = str(THREADS)
     pools = ("OMP", "MKL", "TF_NUM_INTRAOP", "TF_NUM_INTEROP")
