@@ -1,7 +1,10 @@
-"""In-memory arrays as a source of batches: checked, lined up, split and weighted."""
+"""Arrays as a source of batches: checked, lined up, split and weighted."""
 
 from __future__ import annotations
 
+import mmap
+import sys
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -9,8 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from nacre.core.errors import DataError, explain
+from nacre.data.budget import chunk_size, data_budget
 
-__all__ = ["Examples", "class_weights", "examples_from", "split"]
+__all__ = ["Examples", "Rows", "class_weights", "examples_from", "split"]
+
+
+NUMBERS = (bool, int, float, np.number, np.bool_)
 
 
 class Examples(NamedTuple):
@@ -25,6 +32,83 @@ class Examples(NamedTuple):
     arrays: dict[str, Any]
     count: int
 
+    @property
+    def streamed(self) -> bool:
+        """Whether they are read a chunk at a time: on disk, or larger than the budget."""
+        leaves = jax.tree.leaves(self.arrays)
+        size = sum(leaf.nbytes for leaf in leaves if not isinstance(leaf, jax.Array))
+        on_disk = any(isinstance(leaf, Rows) and leaf.on_disk for leaf in leaves)
+        return size > data_budget() or (on_disk and size > chunk_size())
+
+    def on_device(self) -> dict[str, Any]:
+        """The arrays as the device holds them."""
+        arrays = jax.tree.map(lambda a: a[:] if isinstance(a, Rows) else a, self.arrays)
+        return jax.device_put(arrays)
+
+    def inputs(self, size: int, count: int) -> Iterator[Any]:
+        """The inputs in ``count`` batches of ``size``."""
+        if count == 1 and self.count <= size and not isinstance(self.arrays["x"], Rows):
+            yield self.arrays["x"]
+            return
+        for start in range(0, count * size, size):
+            rows = slice(start, start + size)
+            yield jax.tree.map(lambda a, rows=rows: a[rows], self.arrays["x"])
+
+
+class Rows:
+    """An array of which only the rows asked for are read, and narrowed to 32 bits as they are.
+
+    It stands for an array on disk, or for a 64-bit one that is too large to be converted whole.
+
+    Args:
+        base: the array.
+        name: what it holds, for messages.
+    """
+
+    def __init__(self, base: np.ndarray, name: str) -> None:
+        self.base = base
+        self.name = name
+        self.shape = base.shape
+        self.ndim = base.ndim
+        self.dtype = _narrowed(base[:0], name).dtype
+        self.nbytes = base.size * self.dtype.itemsize
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the array is mapped from a file."""
+        return isinstance(self.base, np.memmap)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        read = np.array(self.base[rows])
+        self._forget()
+        return _narrowed(read, self.name)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+    def part(self, rows: slice) -> Rows:
+        """Some of the rows, still to be read."""
+        return Rows(self.base[rows], self.name)
+
+    def read(self, rows: np.ndarray | slice, into: np.ndarray) -> None:
+        """Copy rows into an array of the narrowed type."""
+        if self.base.dtype != self.dtype:
+            into[...] = self[rows]
+        elif isinstance(rows, slice):
+            into[...] = self.base[rows]
+        else:
+            np.take(self.base, rows, axis=0, out=into, mode="clip")
+        self._forget()
+
+    def _forget(self) -> None:
+        """Give back the memory of the pages that were read; the file keeps what they hold."""
+        mapping = getattr(self.base, "_mmap", None)
+        if mapping is not None and self.base.mode != "c" and sys.platform == "linux":  # type: ignore[attr-defined]
+            mapping.madvise(mmap.MADV_DONTNEED)
+
 
 def examples_from(x: Any, y: Any = None, weight: Any = None) -> Examples:
     """Line up inputs, targets and weights.
@@ -35,7 +119,7 @@ def examples_from(x: Any, y: Any = None, weight: Any = None) -> Examples:
     named = {"x": x, "y": y, "weight": weight}
     arrays = {
         name: jax.tree.map(
-            lambda leaf, name=name: as_array(leaf, name), value, is_leaf=_is_list_of_numbers
+            lambda leaf, name=name: as_array(leaf, name), value, is_leaf=is_list_of_numbers
         )
         for name, value in named.items()
         if value is not None
@@ -72,19 +156,16 @@ def as_array(value: Any, name: str) -> Any:
     else:
         if hasattr(value, "detach"):  # a PyTorch tensor
             value = value.detach().cpu()
-        array = np.asarray(value)
+        array = value if is_on_disk(value) else _as_numpy(value, name)
         if array.dtype.kind not in "biuf" and array.dtype != jnp.bfloat16:
             raise DataError(
                 explain(
                     f"{name} does not hold numbers.",
                     expected="an array of numbers",
                     received=f"type {array.dtype} of shape {array.shape}",
-                    fix="rows of different lengths need padding (utils.pad_sequences); text and "
-                    "dates need encoding.",
+                    fix=_as_numbers(array, name),
                 )
             )
-        if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
-            array = _narrowed(array, name)
     if array.ndim == 0:
         raise DataError(
             explain(
@@ -93,11 +174,52 @@ def as_array(value: Any, name: str) -> Any:
                 received=repr(value),
             )
         )
-    return array
+    if isinstance(array, jax.Array):
+        return array
+    if is_on_disk(array) or (array.dtype.itemsize == 8 and array.nbytes // 2 > data_budget()):
+        return Rows(array, name)
+    return _narrowed(array, name)
+
+
+def is_on_disk(value: Any) -> bool:
+    """Whether an array is mapped from a file, not only made from one that is."""
+    return isinstance(value, np.memmap) and getattr(value, "_mmap", None) is not None
+
+
+def _as_numpy(value: Any, name: str) -> np.ndarray:
+    """An array of what was given; numbers that are held as objects, as tables do, as numbers."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        lengths = sorted({len(row) for row in value if hasattr(row, "__len__")})
+        raise DataError(
+            explain(
+                f"The rows of {name} have different lengths.",
+                expected="as many numbers in each",
+                received=f"lengths from {lengths[0]} to {lengths[-1]}" if lengths else "a mixture",
+                fix="bring them to one length: nacre.utils.pad_sequences(rows).",
+            )
+        ) from None
+    is_mixture = array.dtype == object and all(isinstance(v, NUMBERS) for v in array.flat)
+    return array.astype(np.float32) if is_mixture and array.size else array
+
+
+def _as_numbers(array: np.ndarray, name: str) -> str:
+    """How to make numbers of an array that holds something else."""
+    first = array.flat[0] if array.size else None
+    if isinstance(first, str | bytes) and name == "y":
+        return "number the classes: classes, y = numpy.unique(y, return_inverse=True)."
+    if isinstance(first, str | bytes):
+        return "number the words or categories, or leave those columns out."
+    if hasattr(first, "__len__"):
+        return "bring the rows to one length: nacre.utils.pad_sequences(rows)."
+    return "encode dates and the like as numbers; fill in what is missing."
 
 
 def _narrowed(array: np.ndarray, name: str) -> np.ndarray:
-    """The array in the 32-bit type of its kind, if it has a 64-bit one."""
+    """The array in the 32-bit type of its kind, if it has a 64-bit one that JAX does not use."""
+    if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        return array
     if array.dtype == np.float64:
         return array.astype(np.float32)
     if array.dtype in (np.int64, np.uint64):
@@ -113,11 +235,11 @@ def _narrowed(array: np.ndarray, name: str) -> np.ndarray:
     return array
 
 
-def _is_list_of_numbers(value: Any) -> bool:
+def is_list_of_numbers(value: Any) -> bool:
     """Whether nested lists are meant as an array, not as several arrays."""
     while isinstance(value, list) and value:
         value = value[0]
-    return isinstance(value, bool | int | float | np.generic)
+    return isinstance(value, bool | int | float | str | np.generic)
 
 
 def split(examples: Examples, fraction: float) -> tuple[Examples, Examples]:
@@ -133,11 +255,16 @@ def split(examples: Examples, fraction: float) -> tuple[Examples, Examples]:
                 "validation_split leaves nothing on one side.",
                 expected="a fraction between 0 and 1 with examples on both sides",
                 received=f"{fraction} of {examples.count} examples",
+                fix=f"for {fraction:g} percent write {fraction / 100:g}."
+                if 1 < fraction < 100
+                else "use a larger part, or more data.",
             )
         )
 
     def part(rows: slice) -> dict[str, Any]:
-        return jax.tree.map(lambda array: array[rows], examples.arrays)
+        return jax.tree.map(
+            lambda a: a.part(rows) if isinstance(a, Rows) else a[rows], examples.arrays
+        )
 
     return (
         Examples(part(slice(0, kept)), kept),
@@ -155,6 +282,7 @@ def class_weights(weights: dict[int, float], y: Any) -> np.ndarray:
     Raises:
         DataError: ``y`` does not hold one class for each example.
     """
+    check_weights(weights)
     labels = np.asarray(y) if not isinstance(y, dict | list | tuple) else None
     if labels is not None and labels.ndim == 2:
         labels = labels.argmax(-1) if labels.shape[1] > 1 else labels[:, 0]
@@ -167,9 +295,31 @@ def class_weights(weights: dict[int, float], y: Any) -> np.ndarray:
                 fix="use sample_weight instead.",
             )
         )
-    labels = labels.astype(np.int64)
-    size = max([int(labels.max()), *(int(c) for c in weights)]) + 1
-    table = np.ones(size, np.float32)
-    for label, weight in weights.items():
-        table[int(label)] = weight
-    return table[labels]
+    classes, places = np.unique(labels.astype(np.int64), return_inverse=True)
+    if weights and not set(weights) & set(classes.tolist()):
+        shown = ", ".join(map(str, classes[:10].tolist()))
+        raise DataError(
+            explain(
+                "class_weight has no weight for any class in y.",
+                expected=f"some of the classes {shown}",
+                received=", ".join(map(str, weights)),
+                fix="use the numbers that the classes have in y.",
+            )
+        )
+    return np.array([weights.get(label, 1) for label in classes.tolist()], np.float32)[places]
+
+
+def check_weights(weights: Any) -> None:
+    """Raise unless ``weights`` is a dictionary from class numbers to weights."""
+    good = isinstance(weights, dict) and all(isinstance(label, NUMBERS) for label in weights)
+    if not good:
+        raise DataError(
+            explain(
+                "class_weight does not say which class has which weight.",
+                expected="a dictionary from class numbers to weights, such as {0: 1.0, 1: 5.0}",
+                received=repr(weights),
+                fix="use the numbers that the classes have in y."
+                if isinstance(weights, dict)
+                else "write class_weight=dict(enumerate(weights)).",
+            )
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import jax
@@ -49,6 +49,11 @@ class Model(Layer):
 
     made_of_tensors = True
 
+    # Here too, so that a subclass may forget super().__init__().
+    _graph: Graph | None = None
+    _trainer: Trainer | None = None
+    stop_training = False
+
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, **options: Any
     ) -> None:
@@ -56,8 +61,6 @@ class Model(Layer):
         if (inputs is None) != (outputs is None):
             raise ArgumentError("Model needs both inputs and outputs, or neither.")
         self._graph = None if inputs is None else Graph(inputs, outputs)
-        self._trainer: Trainer | None = None
-        self.stop_training = False
         if self._graph is not None:
             self.autocast = False  # each layer brings its input to its own type
             unique_names(self._graph.layers())
@@ -283,29 +286,47 @@ class Model(Layer):
         class_weight: dict[int, float] | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         validation_batch_size: int | None = None,
+        validation_freq: int | Collection[int] = 1,
     ) -> History:
         """Train the model.
 
         Args:
             x: the inputs, an array with the examples along its first axis; or a tuple, list or
-                dictionary of arrays.
-            y: the targets, in the structure of the outputs.
+                dictionary of arrays. Or what gives batches ``(x, y)`` or ``(x, y, sample_weight)``:
+                a generator, any iterable (a PyTorch DataLoader, for one), an object with a length
+                and an index (a Keras PyDataset), a :class:`nacre.data.Dataset`.
+            y: the targets, in the structure of the outputs; not with batches.
             batch_size: examples in a step, 32 by default. The last step of an epoch takes what
-                is left.
+                is left. Batches have a size of their own.
             epochs: the epoch to stop at: ``epochs - initial_epoch`` are run.
             verbose: 0 silent, 1 a progress bar, 2 one line an epoch.
             callbacks: a list of :class:`~nacre.callbacks.Callback`.
             validation_split: the share of the data, at its end, that is kept for validation.
-            validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate after each epoch.
-            shuffle: whether to draw a new order for each epoch.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)``, or what gives batches, to
+                evaluate after each epoch.
+            shuffle: whether to draw a new order for each epoch: of examples in arrays, of batches
+                where these have an index. A generator's or an iterable's order is its own.
             class_weight: the weight of each class, by its number.
             sample_weight: the weight of each example.
             initial_epoch: the epoch to start from, when a run is resumed.
+            steps_per_epoch: the steps after which an epoch ends, by default when the data end. The
+                next epoch goes on from there, and data that can begin anew do so when they end. A
+                generator is not advanced further than that.
+            validation_steps: the steps of a validation, by default all that there are. Each begins
+                anew, but for a generator.
             validation_batch_size: examples in a step of validation.
+            validation_freq: validate after every so many epochs; or the numbers of the epochs,
+                counted from 1, to validate after.
 
         Returns:
             A :class:`History` whose ``history`` maps each name to its value after each epoch.
+
+        Arrays larger than the budget (:func:`nacre.config.set_data_budget`) and arrays on disk
+        (``np.memmap``) are read a chunk at a time, with the same numbers to the bit. Batches and
+        chunks are prepared in the background while the one before is trained on.
         """
         return self.trainer.fit(
             x,
@@ -320,7 +341,10 @@ class Model(Layer):
             class_weight=class_weight,
             sample_weight=sample_weight,
             initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
             validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
         )
 
     @readable_errors
@@ -331,10 +355,20 @@ class Model(Layer):
         batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: Any = None,
+        steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
         """The loss and metrics on data, without training.
+
+        Args:
+            x, y: data as for :meth:`fit`.
+            batch_size: examples in a step, 32 by default.
+            verbose: 0 silent, 1 a progress bar, 2 one line.
+            sample_weight: the weight of each example.
+            steps: stop after so many steps, by default when the data end.
+            callbacks: a list of :class:`~nacre.callbacks.Callback`.
+            return_dict: whether to return figures by name.
 
         Returns:
             The loss; with metrics, a list in the order of ``metrics_names``; with
@@ -348,6 +382,7 @@ class Model(Layer):
             sample_weight=sample_weight,
             callbacks=callbacks,
             return_dict=return_dict,
+            steps=steps,
         )
 
     @readable_errors
@@ -356,16 +391,19 @@ class Model(Layer):
         x: Any,
         batch_size: int | None = None,
         verbose: int | str = 0,
+        steps: int | None = None,
         callbacks: Any = None,
     ) -> Any:
         """The outputs for many inputs, as NumPy arrays.
 
         Args:
-            x: the inputs.
+            x: the inputs; or what gives batches, of which the inputs are taken.
             batch_size: examples in a step, 32 by default.
             verbose: 1 shows progress.
+            steps: stop after so many steps, by default when the data end.
+            callbacks: a list of :class:`~nacre.callbacks.Callback`.
         """
-        return self._predictor().predict(x, batch_size, verbose, callbacks)
+        return self._predictor().predict(x, batch_size, verbose, callbacks, steps)
 
     @readable_errors
     def predict_on_batch(self, x: Any) -> Any:

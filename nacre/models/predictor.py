@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -9,7 +10,6 @@ import numpy as np
 
 from nacre.core.layer import structure_version, variables_of
 from nacre.core.lift import lift
-from nacre.data.arrays import examples_from
 from nacre.training.callbacks import CallbackList
 
 if TYPE_CHECKING:
@@ -52,19 +52,19 @@ class Predictor:
         state = {path: variable.concrete() for path, variable in self._state}
         return self._apply(params, state, x, self._key)
 
-    def __call__(self, x: Any, size: int, callbacks: CallbackList) -> Any:
-        """The outputs as NumPy arrays, computed ``size`` examples at a time."""
-        examples = examples_from(x)
-        arrays, count = examples.arrays["x"], examples.count
+    def remember(self, x: Any) -> None:
+        """Note that arrays like ``x`` have been checked and compiled for."""
+        if type(x) is np.ndarray:
+            self._seen.add((x.shape, x.dtype))
+
+    def __call__(self, batches: Iterable[Any], callbacks: CallbackList) -> Any:
+        """The outputs for all batches of inputs, as NumPy arrays."""
         parts = []
         callbacks.on_predict_begin({})
-        for i, start in enumerate(range(0, count, size)):
+        for i, batch in enumerate(batches):
             callbacks.on_predict_batch_begin(i, {})
-            rows = slice(start, start + size)
-            parts.append(self.compute(jax.tree.map(lambda a, rows=rows: a[rows], arrays)))
+            parts.append(self.compute(batch))
             if callbacks.needs_predict_batches:
                 callbacks.on_predict_batch_end(i, {"outputs": parts[-1]})
         callbacks.on_predict_end({})
-        if arrays is x and count <= size:
-            self._seen.add((x.shape, x.dtype))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
+import functools
+import itertools
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -12,20 +14,35 @@ import numpy as np
 
 from nacre import optimizers
 from nacre.core import random, symbolic
-from nacre.core.errors import ArgumentError, BuildError, explain
+from nacre.core.errors import ArgumentError, BuildError, DataError, explain
 from nacre.core.layer import draw_values, frozen_variables, structure_version, variables_of
 from nacre.core.lift import lift
+from nacre.core.tracebacks import advise
 from nacre.core.variables import Variable
 from nacre.data.arrays import Examples, class_weights, examples_from, split
+from nacre.data.batches import Batches, nothing_beside, yields_batches
 from nacre.data.order import EpochOrder
+from nacre.data.windows import ArraySource, BatchSource, Source, Window
+from nacre.models.checks import (
+    check_data,
+    check_epochs,
+    check_inputs,
+    validation_parts,
+    warn_once,
+)
+from nacre.models.label_checks import last_layers, loss_of_guessing, made_by
 from nacre.models.predictor import Predictor
 from nacre.optimizers.optimizer import carry_over
-from nacre.training.callbacks import CallbackList
+from nacre.saving.run_file import RunState
+from nacre.training.callbacks import Callback, CallbackList
+from nacre.training.feeds import Feed, Request, Resident, Streamed, segments_in_a_call
 from nacre.training.history import History
-from nacre.training.loop import Fit, run_evaluation
+from nacre.training.interrupts import Interrupts
+from nacre.training.loop import Fit, Pace, Validation, run_evaluation
 from nacre.training.objective import Objective, Specification
 from nacre.training.program import Program
 from nacre.training.progress import ProgressBar
+from nacre.training.rising_loss import RisingLoss
 from nacre.training.step import Carry, Constants, evaluation_step, forward, training_step
 
 if TYPE_CHECKING:
@@ -113,6 +130,11 @@ class Trainer:
         self._predictor = None
         self._version = -1
 
+    def forget_key(self) -> None:
+        """Draw from the seed anew, because it has changed."""
+        self._key = None
+        self._predictor = None
+
     def parts(self) -> Parts:
         """The model's variables, sorted by what happens to them."""
         if self._version != structure_version():
@@ -133,39 +155,90 @@ class Trainer:
         signature = ("objective", _signature(arrays))
 
         def make() -> Objective:
-            outputs = self._output_shapes(arrays["x"])
+            outputs, makers = self._outputs(arrays["x"])
             names = _output_names(self.model, outputs)
-            return Objective(self.specification, arrays.get("y"), outputs, names)
+            return Objective(self.specification, arrays.get("y"), outputs, names, makers)
 
         objective = self._cached(signature, make)
         self.metrics_names = objective.result_names
         return objective
 
-    def _output_shapes(self, x: Any) -> Any:
+    def _outputs(self, x: Any) -> tuple[Any, list[Any]]:
+        """The shapes of the outputs, and the layer that each comes from."""
         try:
-            return self.model.output
+            return self.model.output, last_layers(self.model.output)
         except BuildError:
             like = jax.tree.map(lambda a: symbolic.SymbolicTensor((None, *a.shape[1:]), a.dtype), x)
-            return symbolic.infer(self.model._call_in_current, (like,), {})
+        makers: list[Any] = []
 
-    def _program(self, kind: str, examples: Examples, batch_size: int, ordered: bool) -> Program:
+        def call(x: Any) -> Any:
+            outputs = self.model._call_in_current(x)
+            makers[:] = made_by(outputs)
+            return outputs
+
+        return symbolic.infer(call, (like,), {}), makers
+
+    def _prepare(self, examples: Examples, *, training: bool) -> None:
+        """Build the model for examples like these, and see whether both and the loss agree."""
+        x = examples.arrays["x"]
+        check_inputs(self.model, x, examples.arrays.get("y"))
+        self.model.build_from(x)
+        check_data(self.model, self._objective(examples.arrays), examples, training)
+
+    def _program(
+        self, kind: str, arrays: dict[str, Any], size: int, remainder: int = 0, segments: int = 1
+    ) -> Program:
         """The compiled steps for data of this signature; made once."""
-        training = kind != "evaluate"
-        objective = self._objective(examples.arrays)
-        size = min(batch_size, examples.count)
-        key = (kind, _signature(examples.arrays), examples.count, size, ordered)
+        objective = self._objective(arrays)
 
         def make() -> Program:
             apply = lift(self.model, forward(self.model, objective)).apply
-            if training:
-                step = training_step(apply, objective, self.optimizer)
-            else:
+            if kind == "evaluate":
                 step = evaluation_step(apply, objective)
-            return Program(
-                step, objective, examples.count, size, ordered=ordered, donate=kind == "fit"
-            )
+            else:
+                step = training_step(apply, objective, self.optimizer)
+            return Program(step, objective, size, remainder, segments, donate=kind == "fit")
 
-        return self._cached(key, make)
+        return self._cached((kind, _signature(arrays), size, remainder, segments), make)
+
+    def _feed(
+        self,
+        kind: str,
+        data: Examples | Batches,
+        size: int,
+        steps: int | None,
+        stack: ExitStack,
+        *,
+        shuffle: bool = False,
+        offset: int = 0,
+        epochs: range = range(1),
+    ) -> tuple[Feed, Objective]:
+        """What plans the calls over data, closed with the stack; and the objective for them."""
+        if isinstance(data, Examples):
+            self._prepare(data, training=kind == "fit")
+            order = EpochOrder(self.seed, data.count) if shuffle else None
+            if not data.streamed:
+                size = min(size, data.count)
+                segments = segments_in_a_call(data.count, shuffled=shuffle)
+                program = self._program(kind, data.arrays, size, data.count % size, segments)
+                feed = Resident(program, data.on_device(), data.count, order, steps, offset)
+                return feed, self._objective(data.arrays)
+            source: Source = ArraySource(data, size, order, steps)
+        else:
+            source = BatchSource(data, steps)
+
+        def program_for(window: Window) -> Program:
+            return self._program(kind, window.data, window.size, window.remainder)
+
+        feed = Streamed(source, program_for, offset)
+        stack.callback(feed.close)
+        window = feed.first(Request(epoch=epochs.start, last=epochs.stop))
+        if window is None:
+            raise _no_batches()
+        if isinstance(data, Batches):
+            batch = jax.tree.map(lambda a: np.asarray(a[: window.size]), window.data)
+            self._prepare(Examples(batch, window.size), training=kind == "fit")
+        return feed, self._objective(window.data)
 
     # The carry: from the variables and back
 
@@ -254,83 +327,158 @@ class Trainer:
         class_weight: dict[int, float] | None,
         sample_weight: Any,
         initial_epoch: int,
+        steps_per_epoch: int | None,
+        validation_steps: int | None,
         validation_batch_size: int | None,
+        validation_freq: Any,
     ) -> History:
-        if class_weight is not None:
-            weight = class_weights(class_weight, y)
-            sample_weight = weight if sample_weight is None else weight * np.asarray(sample_weight)
-        examples = examples_from(x, y, sample_weight)
-        held_out = None
-        if validation_data is not None:
-            held_out = examples_from(*validation_data)
-        elif validation_split:
-            examples, held_out = split(examples, validation_split)
-        size = _batch_size(batch_size)
-
-        self.model.build_from(examples.arrays["x"])
-        program = self._program("fit", examples, size, ordered=shuffle)
-        objective = self._objective(examples.arrays)
-        data = _on_device(examples.arrays)
-        history = History()
-        listeners = CallbackList(
-            [callbacks, history, _progress(verbose)],
-            self.model,
-            {"epochs": epochs, "steps": program.steps, "verbose": verbose},
+        check_epochs(epochs, initial_epoch)
+        earlier = CallbackList(callbacks)
+        state = earlier.resume(self.model)
+        if state is not None:
+            initial_epoch = state.epoch
+        size = _batch_size(batch_size, x, steps_per_epoch)
+        data, held_out = self._training_data(
+            x, y, sample_weight, class_weight, validation_split, validation_data, shuffle=shuffle
         )
-        validate = None
-        if held_out is not None:
-            validate = self._validation(held_out, validation_batch_size or size, listeners)
-        self.model.stop_training = False
         offset = self.epoch - initial_epoch  # epochs are counted on over several fits
-        run = Fit(
-            program,
-            data,
-            copied(self._carry(objective, training=True)),
-            self.constants,
-            _counted_on(EpochOrder(self.seed, examples.count), offset) if shuffle else None,
-            listeners,
-            validate,
-            lambda carry: self._publish(carry),
-            self._reload,
-            lambda: self.model.stop_training,
-        )
-        with listeners:
-            listeners.on_train_begin({})
-            try:
-                run.run(initial_epoch, epochs)
-            finally:
-                if not _is_lost(run.carry):
-                    self._publish(self._finalized(run.carry))
-                self.epoch += max(0, run.epoch - initial_epoch)
-            listeners.on_train_end({})
+        history = History()
+        with ExitStack() as stack:
+            feed, objective = self._feed(
+                "fit",
+                data,
+                size,
+                _whole("steps_per_epoch", steps_per_epoch),
+                stack,
+                shuffle=shuffle,
+                offset=offset,
+                epochs=range(initial_epoch, epochs),
+            )
+            if state is not None:
+                earlier.restore(self.model)
+            listeners = CallbackList(
+                [callbacks, history, _progress(verbose), self._watch(objective)],
+                self.model,
+                {"epochs": epochs, "steps": feed.steps, "verbose": verbose},
+            )
+            validation = None
+            if held_out is not None:
+                steps = _whole("validation_steps", validation_steps)
+                validation = self._validation(
+                    held_out,
+                    validation_batch_size or size,
+                    steps,
+                    validation_freq,
+                    listeners,
+                    stack,
+                )
+            self.model.stop_training = False
+
+            def publish(carry: Carry) -> None:
+                self._publish(carry)
+                self.epoch = max(self.epoch, offset + run.epoch)
+
+            run = Fit(
+                feed,
+                copied(self._carry(objective, training=True)),
+                self.constants,
+                listeners,
+                validation,
+                publish,
+                self._reload,
+                lambda: self.model.stop_training,
+            )
+            if state is not None:
+                run.resume(state)
+            self._run(run, listeners, initial_epoch, epochs, state)
         if not run.finite:
             self._warn_not_finite(run)
+        elif run.dry and run.epoch < epochs:
+            _warn_out_of_data(run, epochs)
         return history
 
+    def _run(
+        self, run: Fit, listeners: CallbackList, first: int, last: int, state: RunState | None
+    ) -> None:
+        """Run it; whatever happens, the model has the weights of the last finished call."""
+        with listeners:
+            listeners.on_train_begin({})
+            if state is not None:
+                self.model.history.resume_from(state.history, state.epochs)
+            try:
+                run.run(first, last)
+            finally:
+                with Interrupts():
+                    if not _is_lost(run.carry):
+                        run.publish(self._finalized(run.carry))
+            listeners.on_train_end({})
+
+    def _training_data(
+        self,
+        x: Any,
+        y: Any,
+        weight: Any,
+        classes: dict[int, float] | None,
+        fraction: float,
+        validation_data: Any,
+        *,
+        shuffle: bool,
+    ) -> tuple[Examples | Batches, Examples | Batches | None]:
+        """What to train on, and what to validate on."""
+        held_out = None
+        if validation_data is not None:
+            if yields_batches(validation_data):
+                held_out = Batches(validation_data)
+            else:
+                held_out = examples_from(*validation_parts(validation_data))
+        if yields_batches(x):
+            nothing_beside(y=y, sample_weight=weight, validation_split=fraction or None)
+            return Batches(x, self.seed if shuffle else None, classes), held_out
+        if classes is not None:
+            of_class = class_weights(classes, y)
+            weight = of_class if weight is None else of_class * np.asarray(weight)
+        examples = examples_from(x, y, weight)
+        if held_out is None and fraction:
+            return split(examples, fraction)
+        return examples, held_out
+
+    def _watch(self, objective: Objective) -> list[Callback]:
+        """In the first run, who says so if its loss rises."""
+        if self.step > 0:
+            return []
+        warn = functools.partial(warn_once, self.model, "rising loss")
+        return [RisingLoss(warn, loss_of_guessing(objective))]
+
     def _warn_not_finite(self, run: Fit) -> None:
-        warnings.warn(
+        advise(
             f"Training stopped in epoch {run.epoch + 1}, at update {self.step + 1}: the loss was "
             "not a finite number. The model keeps the weights from before that step. Try a lower "
             "learning rate, inputs scaled to about -1..1, or clipnorm=1.0.",
             NotFiniteWarning,
-            stacklevel=4,
         )
 
     def _validation(
-        self, examples: Examples, size: int, listeners: CallbackList
-    ) -> Callable[[Carry], dict[str, float]]:
-        program = self._program("evaluate", examples, size, ordered=False)
-        data = _on_device(examples.arrays)
-        initial = _initial(self._objective(examples.arrays))
+        self,
+        data: Examples | Batches,
+        size: int,
+        steps: int | None,
+        frequency: Any,
+        listeners: CallbackList,
+        stack: ExitStack,
+    ) -> Validation:
+        feed, objective = self._feed("evaluate", data, size, steps, stack)
+        initial, pace = _initial(objective), Pace()
 
-        def validate(carry: Carry) -> dict[str, float]:
+        def compute(carry: Carry, given_up: Callable[[], bool]) -> dict[str, float] | None:
             start = carry._replace(slots=(), totals=initial)
             listeners.on_test_begin({})
-            logs = run_evaluation(program, data, start, self.constants(), None)
-            listeners.on_test_end(logs)
+            logs = run_evaluation(feed, start, self.constants(), pace, None, given_up)
+            if logs is None and not given_up():
+                raise _no_batches()
+            listeners.on_test_end(logs or {})
             return logs
 
-        return validate
+        return Validation(compute, _due(frequency))
 
     def train_on_batch(
         self, x: Any, y: Any, sample_weight: Any, class_weight: Any, return_dict: bool
@@ -348,16 +496,14 @@ class Trainer:
 
     def _on_batch(self, kind: str, x: Any, y: Any, weight: Any, return_dict: bool) -> Any:
         examples = examples_from(x, y, weight)
-        self.model.build_from(examples.arrays["x"])
-        program = self._program(kind, examples, examples.count, ordered=False)
-        objective = self._objective(examples.arrays)
         training = kind == "train_on_batch"
+        self._prepare(examples, training=training)
+        program = self._program(kind, examples.arrays, examples.count)
+        objective = self._objective(examples.arrays)
         carry = self._carry(objective, training=training)
         if self._totals is not None:
             carry = carry._replace(totals=self._totals)
-        carry, rows = program(
-            carry, self.constants(), _on_device(examples.arrays), None, [(0, 1, 0, 0)]
-        )
+        carry, rows = program(carry, self.constants(), examples.on_device(), None, [(0, 1, 0, 0)])
         self._totals = carry.totals
         if training:
             self._publish(carry)
@@ -375,43 +521,61 @@ class Trainer:
         sample_weight: Any,
         callbacks: Any,
         return_dict: bool,
+        steps: int | None,
     ) -> Any:
-        examples = examples_from(x, y, sample_weight)
-        self.model.build_from(examples.arrays["x"])
-        program = self._program("evaluate", examples, _batch_size(batch_size), ordered=False)
-        objective = self._objective(examples.arrays)
-        listeners = CallbackList(
-            [callbacks, _progress(verbose)],
-            self.model,
-            {"steps": program.steps, "verbose": verbose},
-        )
-        with listeners:
-            listeners.on_test_begin({})
-            logs = run_evaluation(
-                program,
-                _on_device(examples.arrays),
-                self._carry(objective, training=False),
-                self.constants(),
-                listeners,
+        if yields_batches(x):
+            nothing_beside(y=y, sample_weight=sample_weight)
+            data: Examples | Batches = Batches(x)
+        else:
+            data = examples_from(x, y, sample_weight)
+        size = _batch_size(batch_size, x, steps)
+        with ExitStack() as stack:
+            feed, objective = self._feed("evaluate", data, size, _whole("steps", steps), stack)
+            listeners = stack.enter_context(
+                CallbackList(
+                    [callbacks, _progress(verbose)],
+                    self.model,
+                    {"steps": feed.steps, "verbose": verbose},
+                )
             )
+            carry = self._carry(objective, training=False)
+            pace = Pace(single=listeners.needs_test_batches)
+            listeners.on_test_begin({})
+            logs = run_evaluation(feed, carry, self.constants(), pace, listeners) or {}
             listeners.on_test_end(logs)
         return _reported(logs, return_dict)
 
-    def predict(self, x: Any, batch_size: int | None, verbose: int | str, callbacks: Any) -> Any:
-        predictor, size = self._predictor, _batch_size(batch_size)
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None,
+        verbose: int | str,
+        callbacks: Any,
+        steps: int | None = None,
+    ) -> Any:
+        predictor, size = self._predictor, _batch_size(batch_size, x, steps)
         if predictor is not None and predictor.holds and predictor.knows(x) and not callbacks:
             return jax.tree.map(np.asarray, predictor.compute(x))
-        examples = examples_from(x)
-        self.model.build_from(examples.arrays["x"])
+        limit = _whole("steps", steps)
+        if yields_batches(x):
+            data = Batches(x)
+            batches, count = data.inputs(limit), limit or data.count
+        else:
+            examples = examples_from(x)
+            count = min(limit or examples.count, -(-examples.count // size))
+            batches = examples.inputs(size, count)
+        first = next(batches, None)
+        if first is None:
+            raise _no_batches()
+        self.model.build_from(first)
         if predictor is None or not predictor.holds:
             predictor = self._predictor = Predictor(self.model, self.constants().key)
-        steps = {"steps": -(-examples.count // size), "verbose": verbose}
-        with CallbackList([callbacks, _progress(verbose)], self.model, steps) as listeners:
-            return predictor(x, size, listeners)
-
-
-def _counted_on(order: EpochOrder, offset: int) -> Callable[[int], np.ndarray]:
-    return lambda epoch: order(epoch + offset)
+        told = {"steps": count, "verbose": verbose}
+        with CallbackList([callbacks, _progress(verbose)], self.model, told) as listeners:
+            outputs = predictor(itertools.chain([first], batches), listeners)
+        if first is x and count == 1:
+            predictor.remember(x)
+        return outputs
 
 
 def copied(tree: Any) -> Any:
@@ -437,10 +601,6 @@ def _initial(objective: Objective) -> dict[str, Any]:
     return jax.tree.map(np.asarray, objective.initial())
 
 
-def _on_device(arrays: Any) -> Any:
-    return jax.device_put(arrays)
-
-
 def _signature(arrays: Any) -> Any:
     leaves, structure = jax.tree.flatten(arrays)
     return structure, tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in leaves)
@@ -460,14 +620,63 @@ def _output_names(model: Model, outputs: Any) -> list[str]:
     return found
 
 
-def _batch_size(size: int | None) -> int:
+def _batch_size(size: int | None, x: Any = None, steps: int | None = None) -> int:
     if size is None:
-        return DEFAULT_BATCH_SIZE
-    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+        if steps is None or yields_batches(x):
+            return DEFAULT_BATCH_SIZE
+        return -(-len(jax.tree.leaves(x)[0]) // steps)  # as many steps as were asked for
+    return _positive("batch_size", size)
+
+
+def _positive(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ArgumentError(
-            explain("batch_size must be a positive whole number.", received=repr(size))
+            explain(
+                f"{name} must be a positive whole number.",
+                expected="an integer > 0",
+                received=f"{value!r} ({type(value).__name__})",
+                fix=f"write {name}={int(value)}."
+                if isinstance(value, float) and value >= 1
+                else "leave it out for the default.",
+            )
         )
-    return int(size)
+    return int(value)
+
+
+def _whole(name: str, value: Any) -> int | None:
+    """A number of steps, or None."""
+    return None if value is None else _positive(name, value)
+
+
+def _due(frequency: Any) -> Callable[[int], bool]:
+    """Whether an epoch is followed by validation, from what fit was given as validation_freq."""
+    if isinstance(frequency, list | tuple | set):
+        numbers = {_positive("each of validation_freq", number) for number in frequency}
+        return lambda epoch: epoch + 1 in numbers
+    every = _positive("validation_freq", frequency)
+    return lambda epoch: (epoch + 1) % every == 0
+
+
+def _no_batches() -> DataError:
+    return DataError(
+        explain(
+            "The data gave no batches.",
+            expected="at least one batch",
+            fix="a generator gives its batches once: make a new one for every run, or use "
+            "nacre.data.Dataset.from_generator, which begins anew.",
+        )
+    )
+
+
+def _warn_out_of_data(run: Fit, epochs: int) -> None:
+    advise(
+        explain(
+            f"Training stopped after epoch {run.epoch} of {epochs}: the data gave no more batches.",
+            expected="a source that can begin anew, or enough batches for all epochs",
+            fix="a generator gives its batches once: let it go on without end and say "
+            "steps_per_epoch, or use nacre.data.Dataset.from_generator.",
+        )
+    )
 
 
 def _progress(verbose: int | str) -> list[Any]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
+import jax
 import numpy as np
 
+from nacre.core.errors import ArgumentError, explain
+from nacre.saving.run_file import RunState, resumed_totals
 from nacre.training.callbacks import CallbackList
+from nacre.training.feeds import Call, Feed, Request, Segment
 from nacre.training.interrupts import Interrupts
-from nacre.training.program import Program
 from nacre.training.step import Carry, Constants
 
-__all__ = ["Fit", "Pace", "run_evaluation"]
+__all__ = ["Fit", "Pace", "Validation", "run_evaluation"]
 
 LONGEST_CALL = 0.3  # seconds: how long a Ctrl-C or a redraw of the progress bar may have to wait
 
@@ -42,161 +44,201 @@ class Pace:
         self.steps = int(max(1, min(fitting, self.steps * 16, 10**9)))
 
 
-class Fit:
-    """A run of training over data that lies on the device.
+class Validation:
+    """What is computed after some of the epochs.
 
     Args:
-        program: the compiled steps.
-        data: the examples, on the device.
-        carry: what the steps start from; its memory is given up.
-        constants: what they read, asked for before each call, so that a new learning rate counts.
-        order: the order of the examples in an epoch, or None to take them as they lie.
-        callbacks: what to tell.
-        validate: the figures of an epoch's validation, or None.
-        publish: give the model its weights from a carry; returns the carry to go on with.
-        stopped: whether a callback has asked to stop.
+        compute: the figures for a carry; it may stop waiting for data when the function it is
+            given says so, and then returns None.
+        due: whether an epoch is followed by it.
     """
 
     def __init__(
         self,
-        program: Program,
-        data: Any,
+        compute: Callable[[Carry, Callable[[], bool]], dict[str, float] | None],
+        due: Callable[[int], bool],
+    ) -> None:
+        self.compute = compute
+        self.due = due
+
+
+class Fit:
+    """A run of training.
+
+    Args:
+        feed: plans the calls.
+        carry: what the steps start from; its memory is given up.
+        constants: what they read, asked for before each call, so that a new learning rate counts.
+        callbacks: what to tell.
+        validation: what to compute after epochs, or None.
+        publish: give the model its weights from a carry.
+        reload: the carry to go on with, after callbacks may have changed the model.
+        stopped: whether a callback has asked to stop.
+
+    Attributes:
+        carry: what the last call left.
+        epoch: the epoch that comes next, or is under way.
+        step: the step of the epoch that comes next.
+        finite: whether every loss was a finite number.
+        failed: the call in which one was not, or None.
+        figures: the figures of the epoch so far, or of the last one.
+        interrupted: whether the run was stopped by Ctrl-C.
+        dry: whether it stopped because there were no more data.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
         carry: Carry,
         constants: Callable[[], Constants],
-        order: Callable[[int], np.ndarray] | None,
         callbacks: CallbackList,
-        validate: Callable[[Carry], dict[str, float]] | None,
+        validation: Validation | None,
         publish: Callable[[Carry], None],
         reload: Callable[[Carry], Carry],
         stopped: Callable[[], bool],
     ) -> None:
-        self.program = program
-        self.data = data
+        self.feed = feed
         self.carry = carry
         self.constants = constants
-        self.order = order
         self.callbacks = callbacks
-        self.validate = validate
+        self.validation = validation
         self.publish = publish
         self.reload = reload
         self.stopped = stopped
         self.epoch = 0
-        self.step = 0  # within the epoch
+        self.step = 0
         self.interrupted = False
         self.finite = True
+        self.failed: Call | None = None
+        self.dry = False
         self._begun: int | None = None
+        self.figures: dict[str, float] = {}
+        self._totals = jax.tree.map(np.array, carry.totals)  # copies: the carry's memory is reused
         self._pace = Pace(single=callbacks.needs_batches)
-        self._orders: dict[int, np.ndarray] = {}
-        self._buffer: tuple[int, int, np.ndarray] | None = None
+        self._interrupts = Interrupts()
+
+    @property
+    def updates(self) -> int:
+        """The updates of the weights made so far, over all runs."""
+        return int(self.carry.step)
+
+    def resume(self, state: RunState) -> None:
+        """Go on in the middle of an epoch, where an earlier run stood."""
+        self.step, self.figures = state.step, state.figures
+        if state.step and self.feed.steps not in (None, state.steps):
+            raise ArgumentError(
+                explain(
+                    "The run to resume stopped in the middle of an epoch of other data or batches.",
+                    expected=f"an epoch of {state.steps} steps",
+                    received=f"an epoch of {self.feed.steps} steps",
+                    fix="pass fit what it was given before, or delete the backup to begin anew.",
+                )
+            )
+        if state.step:
+            self.carry = self.carry._replace(totals=resumed_totals(self.carry.totals, state.totals))
+
+    def synchronize(self) -> None:
+        """Give the model the present weights, while the run is between two calls."""
+        self.publish(self.carry)
+        self.carry = self.reload(self.carry)
 
     def run(self, first: int, last: int) -> None:
         """Train from epoch ``first`` up to, and without, epoch ``last``."""
         self.epoch = first
-        with Interrupts() as interrupts:
-            while self.epoch < last and self.finite and not self.stopped():
+        with self._interrupts as interrupts:
+            while self.epoch < last and self.finite and not self.dry and not self.stopped():
                 self._call(last)
-                if interrupts.requested:
-                    self.interrupted = True
+                self.interrupted = interrupts.requested
+                # A stop in the middle of a call leaves the weights ahead of the epoch and step.
+                if self.finite and (self.callbacks.needs_epochs or not self.stopped()):
+                    self.callbacks.on_pause(self)
+                if self.interrupted:
                     break
 
     def _call(self, last: int) -> None:
-        """One compiled call, and what the host does after it."""
+        """One compiled call, and what the host does before and after it."""
         self._begin_epoch(self.epoch)
-        segments = self._plan(last)
+        interrupts = self._interrupts
+        steps = min(self._pace.steps, self.callbacks.most_steps or self._pace.steps)
+        call = self.feed.plan(
+            Request(self.epoch, self.step, steps, last, self._pauses, interrupts.is_requested)
+        )
+        if call is None:
+            if not interrupts.requested:
+                self._out_of_data()
+            return
+        segments = call.segments
         if self._pace.single:
             self.callbacks.on_train_batch_begin(self.step, {})
         started = time.perf_counter()
-        self.carry, table = self.program(
-            self.carry, self.constants(), self.data, self._order_of(len(segments)), segments
-        )
-        self._prepare_orders(self.epoch + len(segments), last)
+        with interrupts.held:  # the memory of the carry that goes in is used up
+            self.carry, table = call.program(
+                self.carry, self.constants(), call.data, call.order, segments
+            )
+        self.feed.prepare(self.epoch + len(segments), last)
         rows = np.asarray(table)
         steps = sum(full + short for _, full, short, _ in segments)
         self._pace.note(steps, time.perf_counter() - started)
-        self._show(segments, rows)
-        for (_, full, short, ends), row in zip(segments, rows):
-            self._after_segment(full + short, bool(ends), row)
-            if not self.finite or self.stopped():
+        logs = [call.program.logs(row) for row in rows[: len(segments)]]
+        self._show(segments, rows, logs)
+        for (_, full, short, ends), row, figures in zip(segments, rows, logs, strict=False):
+            if not row[0]:
+                self.finite, self.failed = False, call
+                break
+            self._after_segment(full + short, bool(ends), figures)
+            if self.stopped():
                 break
 
-    def _show(self, segments: list[tuple[int, int, int, int]], rows: np.ndarray) -> None:
+    def _pauses(self, epoch: int) -> bool:
+        """Whether the host must act between an epoch and the next."""
+        return (
+            self.callbacks.needs_epochs
+            or self._pace.single
+            or (self.validation is not None and self.validation.due(epoch))
+        )
+
+    def _show(
+        self, segments: list[Segment], rows: np.ndarray, logs: list[dict[str, float]]
+    ) -> None:
         """Tell listeners how far the call has come: to its last segment that went well."""
-        program = self.program
-        last = sum(1 for row in rows[: len(segments)] if row[0]) - 1
-        if last >= 0 and self.callbacks.needs_chunks:
-            _, full, short, _ = segments[last]
-            done = (self.step if last == 0 else 0) + full + short
-            examples = min(done * program.batch_size, program.count)
-            self.callbacks.on_chunk_end(
-                self.epoch + last, done, program.steps, examples, program.logs(rows[last])
-            )
-
-    def _plan(self, last: int) -> list[tuple[int, int, int, int]]:
-        """The segments of the next call: up to the pace's steps, or to where the host must act."""
-        program, left = self.program, self._pace.steps
-        one_epoch = self.callbacks.needs_epochs or self.validate is not None or self._pace.single
-        segments: list[tuple[int, int, int, int]] = []
+        good = sum(1 for row in rows[: len(segments)] if row[0])
+        if not good or not self.callbacks.needs_chunks:
+            return
         epoch, step = self.epoch, self.step
-        while left > 0 and epoch < last and len(segments) < program.most_epochs:
-            until = min(step + left, program.steps)
-            full = min(until, program.full_steps) - min(step, program.full_steps)
-            ends = until == program.steps
-            short = int(ends and bool(program.remainder))
-            start = len(segments) * program.count + step * program.batch_size
-            segments.append((start, full, short, int(ends)))
-            if one_epoch or not ends:
-                break
-            left, epoch, step = left - (until - step), epoch + 1, 0
-        return segments
-
-    def _order_of(self, epochs: int) -> np.ndarray | None:
-        """The orders of the epochs from the current one, one after the other."""
-        if self.order is None:
-            return None
-        if self._buffer is not None:
-            first, known, buffer = self._buffer
-            if first == self.epoch and known >= epochs:
-                return buffer
-        count = self.program.count
-        buffer = np.zeros(self.program.most_epochs * count, np.int32)
-        for i in range(epochs):
-            buffer[i * count : (i + 1) * count] = self._order(self.epoch + i)
-        self._buffer = (self.epoch, epochs, buffer)
-        return buffer
-
-    def _order(self, epoch: int) -> np.ndarray:
-        if epoch not in self._orders:
-            assert self.order is not None
-            self._orders[epoch] = self.order(epoch)
-        return self._orders[epoch]
-
-    def _prepare_orders(self, upcoming: int, last: int) -> None:
-        """Draw the orders of the epochs to come while the device is busy."""
-        if self.order is not None:
-            self._orders = {e: o for e, o in self._orders.items() if e >= self.epoch}
-            for epoch in range(upcoming, min(upcoming + self.program.most_epochs, last)):
-                self._order(epoch)
+        for i, (_, full, short, ends) in enumerate(segments[:good]):
+            step += full + short
+            if ends and i < good - 1:
+                epoch, step = epoch + 1, 0
+        examples = self.feed.examples(epoch, step)
+        self.callbacks.on_chunk_end(epoch, step, self.feed.steps, examples, logs[good - 1])
 
     def _begin_epoch(self, epoch: int) -> None:
         if self._begun != epoch:
             self._begun = epoch
             self.callbacks.on_epoch_begin(epoch, {})
 
-    def _after_segment(self, steps: int, ends: bool, row: np.ndarray) -> None:
-        if not row[0]:
-            self.finite = False
-            return
-        logs = self.program.logs(row)
+    def _after_segment(self, steps: int, ends: bool, logs: dict[str, float]) -> None:
         self._begin_epoch(self.epoch)
         if self._pace.single:
             self.callbacks.on_train_batch_end(self.step, logs)
         self.step += steps
+        self.figures = logs
         if ends:
             self._end_epoch(logs)
 
+    def _out_of_data(self) -> None:
+        """The epoch had no more data than has been trained on."""
+        steps, expected = self.step, self.feed.steps
+        self.dry = steps == 0 or (self.feed.exhausted and expected is not None and steps < expected)
+        if steps:
+            self.carry = self.carry._replace(totals=jax.device_put(self._totals))
+            self._end_epoch(self.figures)
+
     def _end_epoch(self, logs: dict[str, float]) -> None:
-        if self.validate is not None:
-            logs = {**logs, **{f"val_{k}": v for k, v in self.validate(self.carry).items()}}
+        validation = self.validation
+        if validation is not None and validation.due(self.epoch):
+            figures = validation.compute(self.carry, self._interrupts.is_requested)
+            logs = {**logs, **{f"val_{name}": value for name, value in (figures or {}).items()}}
         epoch, self.epoch, self.step = self.epoch, self.epoch + 1, 0
         if self.callbacks.needs_epochs:
             self.publish(self.carry)
@@ -206,31 +248,43 @@ class Fit:
 
 
 def run_evaluation(
-    program: Program, data: Any, carry: Carry, constants: Constants, callbacks: CallbackList | None
-) -> dict[str, float]:
-    """The metrics over all examples, in calls of limited length."""
-    single = callbacks is not None and callbacks.needs_test_batches
-    pace, step = Pace(single=single), 0
-    row = np.zeros(0)
-    shown = callbacks is not None and callbacks.needs_chunks
-    if not single:
-        pace.steps = 64
-    while step < program.steps:
-        if single and callbacks is not None:
+    feed: Feed,
+    carry: Carry,
+    constants: Constants,
+    pace: Pace,
+    callbacks: CallbackList | None = None,
+    given_up: Callable[[], bool] = lambda: False,
+) -> dict[str, float] | None:
+    """The metrics over all examples, in calls of limited length.
+
+    Args:
+        feed: plans the calls.
+        carry: what to evaluate; its totals are those of no examples.
+        constants: what the steps read.
+        pace: how many steps to run in a call.
+        callbacks: what to tell, or None.
+        given_up: whether to stop.
+
+    Returns:
+        The metrics; None if there were no examples, or it was given up.
+    """
+    step, ends = 0, 0
+    logs: dict[str, float] | None = None
+    feed.rewind()
+    while not ends and not given_up():
+        call = feed.plan(Request(step=step, steps=pace.steps, given_up=given_up))
+        if call is None:
+            break
+        if pace.single and callbacks is not None:
             callbacks.on_test_batch_begin(step, {})
-        until = min(step + pace.steps, program.steps)
-        full = min(until, program.full_steps) - min(step, program.full_steps)
-        short = int(until == program.steps and bool(program.remainder))
+        _, full, short, ends = call.segments[0]
         started = time.perf_counter()
-        carry, rows = program(
-            carry, constants, data, None, [(step * program.batch_size, full, short, 0)]
-        )
-        row = np.asarray(rows)[0]
-        pace.note(until - step, time.perf_counter() - started)
-        if single and callbacks is not None:
-            callbacks.on_test_batch_end(step, program.logs(row))
-        step = until
-        if shown and callbacks is not None:
-            examples = min(step * program.batch_size, program.count)
-            callbacks.on_chunk_end(0, step, program.steps, examples, program.logs(row))
-    return program.logs(row)
+        carry, rows = call.program(carry, constants, call.data, call.order, call.segments)
+        logs = call.program.logs(np.asarray(rows)[0])
+        pace.note(full + short, time.perf_counter() - started)
+        if pace.single and callbacks is not None:
+            callbacks.on_test_batch_end(step, logs)
+        step += full + short
+        if callbacks is not None and callbacks.needs_chunks:
+            callbacks.on_chunk_end(0, step, feed.steps, feed.examples(0, step), logs)
+    return None if given_up() else logs

@@ -18,14 +18,11 @@ from jax import lax
 from nacre.training.objective import Objective
 from nacre.training.step import Carry, Constants
 
-__all__ = ["FULL", "MOST_SEGMENTS", "SHORT", "START", "Program"]
+__all__ = ["FULL", "SHORT", "START", "Program"]
 
 # The columns of a segment: where its examples begin in the order, how many full steps it has,
 # whether the short step follows, and whether the epoch (and so its metrics) ends with it.
 START, FULL, SHORT, ENDS = range(4)
-
-MOST_SEGMENTS = 64
-MOST_INDICES = 2**18
 
 
 class Program:
@@ -34,9 +31,9 @@ class Program:
     Args:
         step: a function ``(carry, batch, constants) -> carry``.
         objective: gives the metrics' first totals and their results.
-        count: the number of examples.
         batch_size: examples in a full step.
-        ordered: whether examples are taken in a given order, or as they lie.
+        remainder: examples in the short step; 0 if there is none.
+        most_segments: how many segments a call may run.
         donate: whether a call may reuse the memory of the carry it is given.
     """
 
@@ -44,20 +41,16 @@ class Program:
         self,
         step: Callable[[Carry, Any, Constants], Carry],
         objective: Objective,
-        count: int,
         batch_size: int,
+        remainder: int = 0,
+        most_segments: int = 1,
         *,
-        ordered: bool,
         donate: bool = True,
     ) -> None:
-        self.count = count
         self.batch_size = batch_size
-        self.full_steps = count // batch_size
-        self.remainder = count % batch_size
-        self.steps = self.full_steps + bool(self.remainder)
-        self.ordered = ordered
+        self.remainder = remainder
+        self.most_segments = most_segments
         self.names = objective.result_names
-        self.most_epochs = max(1, min(MOST_SEGMENTS, MOST_INDICES // count)) if ordered else 1
         self._step = step
         self._objective = objective
         self._run = jax.jit(self._segments, donate_argnums=(0,) if donate else ())
@@ -72,9 +65,16 @@ class Program:
     ) -> tuple[Carry, jax.Array]:
         """Run segments. Returns the carry and, for each segment, a row of metrics.
 
+        Args:
+            carry: what the first step starts from.
+            constants: what the steps read.
+            data: the examples, along the first axis of each array.
+            order: the rows in the order in which steps take them, or None for as they lie.
+            segments: what to run; each is ``(start, full, short, ends)``.
+
         A row begins with 1 if every loss was finite, else 0.
         """
-        table = np.zeros((self.most_epochs, 4), np.int32)
+        table = np.zeros((self.most_segments, 4), np.int32)
         table[: len(segments)] = segments
         return self._run(carry, constants, data, order, table, np.int32(len(segments)))
 
@@ -105,7 +105,7 @@ class Program:
             i, carry, _ = loop
             return (i < count) & carry.finite
 
-        rows = jnp.zeros((self.most_epochs, 1 + len(self.names)), jnp.float32)
+        rows = jnp.zeros((self.most_segments, 1 + len(self.names)), jnp.float32)
         _, carry, rows = lax.while_loop(more, body, (jnp.int32(0), carry, rows))
         return carry, rows
 
@@ -120,17 +120,15 @@ class Program:
             rows = lax.dynamic_slice_in_dim(order, offset, size)
             return jax.tree.map(lambda a: a.at[rows].get(mode="promise_in_bounds"), data)
 
-        if self.full_steps:
+        def more(loop: tuple[jax.Array, Carry]) -> jax.Array:
+            i, carry = loop
+            return (i < segment[FULL]) & carry.finite
 
-            def more(loop: tuple[jax.Array, Carry]) -> jax.Array:
-                i, carry = loop
-                return (i < segment[FULL]) & carry.finite
+        def full(loop: tuple[jax.Array, Carry]) -> tuple[jax.Array, Carry]:
+            i, carry = loop
+            return i + 1, self._step(carry, batch(start + i * size, size), constants)
 
-            def full(loop: tuple[jax.Array, Carry]) -> tuple[jax.Array, Carry]:
-                i, carry = loop
-                return i + 1, self._step(carry, batch(start + i * size, size), constants)
-
-            _, carry = lax.while_loop(more, full, (jnp.int32(0), carry))
+        _, carry = lax.while_loop(more, full, (jnp.int32(0), carry))
         if self.remainder:
 
             def short(carry: Carry) -> Carry:
