@@ -20,14 +20,14 @@ def positive_integer(owner: str, argument: str, value: Any) -> Any:
                 f"{owner}: {argument} must be a positive whole number.",
                 expected="an integer > 0",
                 received=f"{value!r} ({type(value).__name__})",
-                fix=f"write {int(value)}." if _is_whole_float(value) else None,
+                fix=f"write {int(value)}." if _is_whole_float(value) else f"{argument}=32, say.",
             )
         )
     return value
 
 
 def _is_whole_float(value: Any) -> bool:
-    return isinstance(value, float | np.floating) and value > 0 and value == int(value)
+    return isinstance(value, float | np.floating) and value > 0 and float(value).is_integer()
 
 
 def integers(

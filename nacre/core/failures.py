@@ -69,9 +69,12 @@ def _in_plain_words(cause: Exception) -> tuple[str, str | None]:
             "keep it an array, and compute with nacre.ops or jax.numpy.",
         )
     text = str(cause).rstrip(".") + "."
+    product = re.match(r"dot_general requires contracting.* got \((.*),\) and \((.*),\)", text)
+    if product is not None:
+        text = f"a matrix product whose inner sizes are {product[1]} and {product[2]}."
     if re.search(r"call\(\) takes 2 positional arguments but \d+ were given", text):
         return text, "put several inputs in one list: layer([a, b])."
-    return text, None
+    return text, "print(x.shape) before the line that failed shows what it works on."
 
 
 def _missing_attribute(cause: Exception) -> tuple[str, str | None] | None:

@@ -24,6 +24,7 @@ OURS = str(Path(__file__).parents[1]) + os.sep
 JAXS = tuple(
     str(Path(jax.__file__).parents[1] / package) + os.sep for package in ("jax", "jaxlib", "optax")
 )
+SILENCE = 'warnings.filterwarnings("ignore", category=nacre.LearnerWarning)'
 LEFT_OUT = "nacre.set_debug(True) shows the lines of Nacre and JAX that are left out here."
 
 _debug = bool(os.environ.get("NACRE_DEBUG"))
@@ -131,6 +132,8 @@ def raise_instead(error: NacreError, cause: BaseException) -> NoReturn:
 
 def advise(message: str, category: type[Warning] = LearnerWarning) -> None:
     """Warn a learner, at the line of their own code that is running."""
+    if category is LearnerWarning:
+        message += f"\n  Silence: {SILENCE}"
     frames = [frame for frame, _ in traceback.walk_stack(sys._getframe())]
     levels = (
         level

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_data", "check_epochs", "check_inputs", "validation_parts", "warn_once"]
 
-SILENCE = 'warnings.filterwarnings("ignore", category=nacre.LearnerWarning)'
 SAMPLE = 1000  # rows
 ONE_PASS = 2**28  # bytes; of larger arrays, evenly spaced rows are looked at
 
@@ -57,7 +56,7 @@ def warn_once(model: Model, subject: str, message: str) -> None:
     said = _said.setdefault(model, set())
     if subject not in said:
         said.add(subject)
-        advise(f"{message}\n  Silence: {SILENCE}")
+        advise(message)
 
 
 def check_epochs(epochs: Any, initial_epoch: Any) -> None:
