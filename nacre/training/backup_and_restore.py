@@ -139,8 +139,8 @@ class BackupAndRestore(Configurable, Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._finish()
         if self.delete_checkpoint and not self._interrupted:
-            self.path.unlink(missing_ok=True)
-            with suppress(OSError):  # others may keep files there
+            with suppress(OSError):  # there may be none, and others may keep files there
+                self.path.unlink()
                 os.rmdir(self.backup_dir)
 
 
