@@ -199,6 +199,7 @@ def test_images_of_bytes_stay_bytes_on_the_device(monkeypatch):
     assert kinds == ["uint8"]
 
 
+@pytest.mark.filterwarnings("ignore::nacre.core.errors.LearnerWarning")
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights():
     x = X.copy()
     x[40, 2] = np.nan  # in the third batch of the first epoch
