@@ -27,7 +27,7 @@ def positive_integer(owner: str, argument: str, value: Any) -> Any:
 
 
 def _is_whole_float(value: Any) -> bool:
-    return isinstance(value, float | np.floating) and value > 0 and float(value).is_integer()
+    return isinstance(value, float | np.floating) and bool(value > 0 and value % 1 == 0)
 
 
 def integers(

@@ -161,8 +161,18 @@ class Scope:
         """How messages name a layer: its class and its path."""
         if layer is None:
             return "The model"
-        path = self.paths.get(id(layer)) or layer.name
+        path = self.paths.get(id(layer)) or self._path_on_stack(layer)
         return f"{type(layer).__name__} {path!r}"
+
+    def _path_on_stack(self, layer: Any) -> str:
+        """The path of the layer that is running, from those that called it."""
+        if not self.stack or self.stack[-1] is not layer:
+            return layer.name
+        names = [
+            next((name for name, child in outer.children() if child is inner), inner.name)
+            for outer, inner in zip(self.stack, self.stack[1:])
+        ]
+        return "/".join(names) or layer.name
 
     # The side table
 

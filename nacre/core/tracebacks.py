@@ -95,14 +95,15 @@ def hide_internals(error: BaseException) -> None:
 def _shorten(error: BaseException) -> None:
     links = [link for link in _links(error.__traceback__) if not _is_in(link, JAXS)]
     kept = [link for link in links if _is_users(link)]
-    if not isinstance(error, NacreError) and links and links[-1] not in kept:
+    on_purpose = isinstance(error, NacreError | Warning)
+    if not on_purpose and links and links[-1] not in kept:
         kept.append(links[-1])
     shortened = None
     for link in reversed(kept):
         shortened = TracebackType(shortened, link.tb_frame, link.tb_lasti, link.tb_lineno)
     error.__traceback__ = shortened
     notes = [note for note in getattr(error, "__notes__", ()) if "JAX has removed" not in note]
-    if not isinstance(error, NacreError) and LEFT_OUT not in notes:
+    if not on_purpose and LEFT_OUT not in notes:
         notes.append(LEFT_OUT)
     error.__notes__ = notes
 
