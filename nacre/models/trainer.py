@@ -212,6 +212,7 @@ class Trainer:
         shuffle: bool = False,
         offset: int = 0,
         epochs: range = range(1),
+        first_step: int = 0,
     ) -> tuple[Feed, Objective]:
         """What plans the calls over data, closed with the stack; and the objective for them."""
         if isinstance(data, Examples):
@@ -232,7 +233,8 @@ class Trainer:
 
         feed = Streamed(source, program_for, offset)
         stack.callback(feed.close)
-        window = feed.first(Request(epoch=epochs.start, last=epochs.stop))
+        last = max(epochs.stop, epochs.start + 1)
+        window = feed.first(Request(epoch=epochs.start, step=first_step, last=last))
         if window is None:
             raise _no_batches()
         if isinstance(data, Batches):
@@ -353,6 +355,7 @@ class Trainer:
                 shuffle=shuffle,
                 offset=offset,
                 epochs=range(initial_epoch, epochs),
+                first_step=0 if state is None else state.step,
             )
             if state is not None:
                 earlier.restore(self.model)
