@@ -19,7 +19,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 BENCH_PIP := $(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 SHARED_DATA := $(abspath ../shared/data)
 WORKLOAD ?=
-PYTEST_OPTIONS ?=
+# Two processes; a file's tests stay together, so that they share what they compile.
+PYTEST_OPTIONS ?= -n 2 --dist loadfile
 
 # A copy of the data sets beside the checkout is used unless NACRE_DATA says otherwise.
 ifeq ($(origin NACRE_DATA),undefined)

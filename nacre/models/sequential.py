@@ -130,6 +130,11 @@ class Sequential(Model):
         self._tensors = [start]
         self._internals.complete = True
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], SymbolicTensor) and self._stack and not self._tensors:
+            self._complete_abstractly(args, kwargs)
+        return super().__call__(*args, **kwargs)
+
     def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Take the shape of the input from the first data."""
         if not self._internals.complete:
