@@ -209,6 +209,8 @@ class DepthwiseConv2D(Convolution):
         kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias: as in
             :class:`Conv2D`.
         depth_multiplier: the number of output channels for each input channel.
+        depthwise_initializer, bias_initializer, depthwise_regularizer, bias_regularizer: how the
+            weights start, and penalties on them.
 
     Shapes:
         ``(batch, height, width, channels)`` to
@@ -279,6 +281,8 @@ class SeparableConv2D(DepthwiseConv2D):
         filters: the number of output channels.
         kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier, activation,
             use_bias: as in :class:`DepthwiseConv2D`.
+        depthwise_initializer, pointwise_initializer, bias_initializer, depthwise_regularizer,
+            pointwise_regularizer, bias_regularizer: how the weights start, and penalties on them.
 
     Shapes:
         ``(batch, height, width, channels)`` to ``(batch, new_height, new_width, filters)``.

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from nacre.core.arguments import integers, one_of
+from nacre.core.dtypes import is_floating
 from nacre.core.errors import ShapeError, explain
 from nacre.core.layer import Layer, check_rank
 from nacre.core.registry import register
@@ -55,6 +56,9 @@ class Pooling(Layer):
         padding: ``"valid"`` (windows that fit) or ``"same"`` (windows over the edge, where padding
             does not count).
         data_format: ``"channels_last"`` (default) or ``"channels_first"``.
+
+    Shapes:
+        ``(batch, *image, channels)`` to ``(batch, *windows, channels)``.
     """
 
     rank: int
@@ -101,6 +105,9 @@ class GlobalPooling(Layer):
     Args:
         data_format: ``"channels_last"`` (default) or ``"channels_first"``.
         keepdims: whether to keep the axes that were pooled, with size 1.
+
+    Shapes:
+        ``(batch, *image, channels)`` to ``(batch, channels)``.
     """
 
     rank: int
@@ -133,6 +140,9 @@ class AveragePooling(Pooling):
     """Base of the layers that keep the mean of each window."""
 
     pool = staticmethod(average_pool)
+
+    def call(self, x: jax.Array) -> jax.Array:
+        return super().call(x if is_floating(x.dtype) else x.astype(self.compute_dtype))
 
 
 @register("layer")
