@@ -25,7 +25,7 @@ from nacre.models.trainer import Trainer
 from nacre.saving.description import describe
 from nacre.training.history import History
 
-__all__ = ["Model"]
+__all__ = ["Model", "any_batch"]
 
 
 @register("layer")
@@ -171,7 +171,7 @@ class Model(Layer):
         was_complete = self._internals.complete
         super()._complete(args, kwargs)
         if not was_complete:
-            self._built_on = jax.tree.map(_any_batch, (args, kwargs))
+            self._built_on = jax.tree.map(any_batch, (args, kwargs))
 
     _built_on: tuple[tuple[Any, ...], dict[str, Any]] | None = None
 
@@ -529,7 +529,7 @@ class Model(Layer):
         return cls(inputs=inputs, outputs=outputs, **others)
 
 
-def _any_batch(value: Any) -> Any:
+def any_batch(value: Any) -> Any:
     """A symbolic tensor like an array, for any number of examples; other values as they are."""
     if isinstance(value, SymbolicTensor) or not getattr(value, "ndim", 0):
         return value

@@ -14,7 +14,7 @@ from nacre.core.registry import register
 from nacre.core.symbolic import SymbolicTensor, input_tensor
 from nacre.layers.input import InputLayer
 from nacre.models.graph import fit_to_input
-from nacre.models.model import Model
+from nacre.models.model import Model, any_batch
 from nacre.saving.graph_tensors import TensorSpec
 
 __all__ = ["Sequential"]
@@ -143,7 +143,12 @@ class Sequential(Model):
 
     def _complete_abstractly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         x = args[0]
-        tensors: list[Any] = [SymbolicTensor((None, *x.shape[1:]), x.dtype)]
+        if not hasattr(x, "shape"):  # several inputs, for a first layer that takes them
+            super()._complete_abstractly(*jax.tree.map(any_batch, (args, kwargs)))
+            return
+        masked = getattr(x, "masked", False)
+        start = SymbolicTensor((None, *x.shape[1:]), x.dtype, masked=masked)
+        tensors: list[Any] = [start]
         for layer in self._stack:
             tensors.append(layer(tensors[-1]))
         self._tensors = tensors
