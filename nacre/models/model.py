@@ -418,7 +418,7 @@ class Model(Layer):
         return self._trainer
 
     _untrained: Trainer | None = None
-    history: History | None = None  # of the last fit
+    history: Any = None  # the History of the last fit
 
     @readable_errors
     def train_on_batch(
