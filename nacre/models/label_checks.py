@@ -189,7 +189,8 @@ def is_model(layer: Any) -> bool:
 
 def last_layers(outputs: Any) -> list[Layer | None]:
     """The layer that each symbolic output comes from; None where it is no layer's."""
-    return [_maker(tensor) for tensor in jax.tree.leaves(outputs)]
+    in_order = outputs.values() if isinstance(outputs, dict) else jax.tree.leaves(outputs)
+    return [_maker(tensor) for tensor in in_order]  # the leaves of a dictionary are sorted
 
 
 def _maker(tensor: Any) -> Layer | None:
