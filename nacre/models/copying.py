@@ -24,7 +24,7 @@ PROGRESS = ("seed", "step", "epoch", "slots", "_slot_paths")
 
 def state_for_copy(state: dict[str, Any]) -> dict[str, Any]:
     """The attributes of a model in a form that can be copied and pickled."""
-    graph, trainer = state["_graph"], state["_trainer"]
+    graph, trainer = state.get("_graph"), state.get("_trainer")
     state = {name: value for name, value in state.items() if name != "_untrained"}
     if graph is not None:
         arguments = state["_constructor_arguments"]
@@ -42,7 +42,7 @@ def state_for_copy(state: dict[str, Any]) -> dict[str, Any]:
 
 def restore(model: Model, state: dict[str, Any]) -> None:
     """Give a new model the attributes that :func:`state_for_copy` returned for another."""
-    graph, trainer = state["_graph"], state["_trainer"]
+    graph, trainer = state.get("_graph"), state.get("_trainer")
     vars(model).update(state, _graph=None, _trainer=None)
     if graph is not None:
         model._graph = Graph(*tensors_from_config(graph))

@@ -627,7 +627,8 @@ def _batch_size(size: int | None, x: Any = None, steps: int | None = None) -> in
     if size is None:
         if steps is None or yields_batches(x):
             return DEFAULT_BATCH_SIZE
-        return -(-len(jax.tree.leaves(x)[0]) // steps)  # as many steps as were asked for
+        # As many steps as were asked for.
+        return -(-len(jax.tree.leaves(x)[0]) // _positive("the number of steps", steps))
     return _positive("batch_size", size)
 
 
