@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import sys
 from collections.abc import Iterator
@@ -94,14 +95,40 @@ class Rows:
         return Rows(self.base[rows], self.name)
 
     def read(self, rows: np.ndarray | slice, into: np.ndarray) -> None:
-        """Copy rows into an array of the narrowed type."""
-        if self.base.dtype != self.dtype:
-            into[...] = self[rows]
-        elif isinstance(rows, slice):
-            into[...] = self.base[rows]
+        """Copy rows into an array of the narrowed type.
+
+        Args:
+            rows: which; from an array on disk, in ascending order.
+            into: as many rows.
+        """
+        for wanted, places in self._stretches(rows):
+            if self.base.dtype != self.dtype:
+                into[places] = _narrowed(self.base[wanted], self.name)
+            elif isinstance(wanted, slice):
+                into[places] = self.base[wanted]
+            else:
+                np.take(self.base, wanted, axis=0, out=into[places], mode="clip")
+            self._forget()
+
+    def _stretches(self, rows: np.ndarray | slice) -> Iterator[tuple[Any, slice]]:
+        """The rows, and their places, a short stretch of the file or a small copy at a time.
+
+        Each row that is read from a file brings its neighbours into memory: scattered over the
+        whole file, a few rows would bring all of it.
+        """
+        length = max(1, chunk_size() // 4 // max(1, self.base.nbytes // len(self)))
+        if isinstance(rows, slice):
+            first = rows.start
+            for start in range(first, rows.stop, length):
+                stop = min(start + length, rows.stop)
+                yield slice(start, stop), slice(start - first, stop - first)
+            return
+        if self.on_disk:
+            ends = np.searchsorted(rows, np.arange(length, len(self) + length, length))
         else:
-            np.take(self.base, rows, axis=0, out=into, mode="clip")
-        self._forget()
+            ends = np.minimum(np.arange(length, len(rows) + length, length), len(rows))
+        for start, stop in itertools.pairwise(np.unique([0, *ends]).tolist()):
+            yield rows[start:stop], slice(start, stop)
 
     def _forget(self) -> None:
         """Give back the memory of the pages that were read; the file keeps what they hold."""
