@@ -37,6 +37,9 @@ __all__ = [
     "variables_of",
 ]
 
+# A layer that is met again inside this many calls is taken to call itself without end.
+DEEPEST_CALLS = 64
+
 _structure_version = 0
 
 
@@ -123,6 +126,11 @@ class Layer(Configurable):
         return self
 
     _internals: Internals
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "build" in vars(cls) and not getattr(cls.build, "makes_no_weights", False):
+            cls.build = _marking_built(cls.build)  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -281,7 +289,10 @@ class Layer(Configurable):
                     f"{self._where()} asked for the new weight {name!r} inside a compiled call.",
                     expected="every weight exists before the model is lifted",
                     fix="ask for it in every call, not only in training; or call the model once "
-                    "on an example first.",
+                    "first, as model(x, training=True)."
+                    if id(self) in scope.paths
+                    else "make the layer in __init__() and keep it as an attribute, or in a list "
+                    "or dictionary there: a layer made in call() is a new one each time.",
                 )
             )
         if not all(isinstance(size, int | np.integer) and size >= 0 for size in shape):
@@ -388,11 +399,14 @@ class Layer(Configurable):
         elif kwargs.get("mask") is not None:
             incoming = kwargs.pop("mask")
             annotate(args[0], mask=incoming)
+        self._check_for_endless_calls(scope)
         scope.stack.append(self)
         try:
             if self.autocast:
                 args = tuple(self._cast(argument) for argument in args)
             self._build_once(args)
+            if scope.probe is not None:
+                args = scope.probe.enter(self, args)
             outputs = self.call(*args, **kwargs)
             if outputs is None:
                 raise LayerError(
@@ -408,6 +422,8 @@ class Layer(Configurable):
         finally:
             scope.stack.pop()
             scope.training = training
+        if scope.probe is not None:
+            outputs = scope.probe.leave(self, outputs)
         self._note_mask(args, incoming, outputs)
         self._penalise_activity(scope, outputs)
         scope.records.append((self, args, outputs))
@@ -421,6 +437,19 @@ class Layer(Configurable):
             with jax.ensure_compile_time_eval():  # values made in build() must not be traced
                 self.build(_input_shapes(args[0]) if args else None)
         own.built = True
+
+    def _check_for_endless_calls(self, scope: Scope) -> None:
+        if len(scope.stack) > DEEPEST_CALLS and any(layer is self for layer in scope.stack):
+            names = list(dict.fromkeys(layer.name for layer in scope.stack))
+            raise ArgumentError(
+                explain(
+                    f"{type(self).__name__} {self.name!r} calls itself without end.",
+                    expected="layers that call the layers inside them, which never lead back",
+                    received=" -> ".join([*names, names[0]]),
+                    fix="take the layer out of what it calls; to share weights, call a layer "
+                    "twice.",
+                )
+            )
 
     def _cast(self, argument: Any) -> Any:
         compute = self.compute_dtype
@@ -482,10 +511,9 @@ class Layer(Configurable):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._internals.trainable = bool(value)
         structure_changed()
-        for _, layer in self.children():
-            layer.trainable = value
+        for layer in layers_of(self).values():
+            layer._internals.trainable = bool(value)
 
     @property
     def dtype_policy(self) -> DTypePolicy:
@@ -555,6 +583,14 @@ class Layer(Configurable):
                 self._adopt(path, variable)
             for _, layer in _layers_in(name, value):
                 self._own(layer)
+        elif isinstance(value, set | frozenset) and any(isinstance(v, Layer) for v in value):
+            raise ArgumentError(
+                explain(
+                    f"{type(self).__name__}.{name} is a set of layers, which has no order.",
+                    expected="layers in attributes, lists, tuples or dictionaries",
+                    fix=f"make it a list: self.{name} = [...].",
+                )
+            )
         super().__setattr__(name, value)
 
     def _own(self, layer: Layer) -> None:
@@ -804,6 +840,22 @@ def _depends_on_unknown(first: tuple[int, ...], second: tuple[int, ...]) -> bool
 
 def _paths_of(root: Layer) -> dict[int, str]:
     return {id(layer): path for path, layer in layers_of(root).items()}
+
+
+def _marking_built(build: Any) -> Any:
+    """A layer's ``build``, after which the layer counts as built, whoever called it."""
+
+    @functools.wraps(build)
+    def build_and_mark(self: Layer, *args: Any, **kwargs: Any) -> Any:
+        own = self._internals
+        before, own.built = own.built, True  # before it runs, as Model.build may call the model
+        try:
+            return build(self, *args, **kwargs)
+        except Exception:
+            own.built = before
+            raise
+
+    return build_and_mark
 
 
 @functools.cache

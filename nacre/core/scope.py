@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from nacre.core.random import path_number
 if TYPE_CHECKING:
     from nacre.core.variables import Variable
 
-__all__ = ["Note", "Scope", "annotate", "current_scope", "logits_of", "mask_of"]
+__all__ = ["Note", "Probe", "Scope", "annotate", "current_scope", "logits_of", "mask_of"]
 
 _active = threading.local()
 
@@ -36,6 +36,22 @@ class Note:
     mask: Any = None
     logits: Any = None
     activation: str | None = None
+
+
+class Probe(Protocol):
+    """What looks into a call: it sees, and may replace, what goes into layers and what comes out.
+
+    It is told of layers, and of nodes that call the functions of a functional model. It keeps what
+    is known about an array that it replaces with :meth:`Scope.know_as`.
+    """
+
+    def enter(self, callee: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments to call ``callee`` with."""
+        ...
+
+    def leave(self, callee: Any, outputs: Any) -> Any:
+        """The outputs in place of those of ``callee``."""
+        ...
 
 
 class Scope:
@@ -71,6 +87,7 @@ class Scope:
         self.losses: list[Any] = []
         self.stack: list[Any] = []
         self.records: list[tuple[Any, Any, Any]] = []
+        self.probe: Probe | None = None
         self._notes: dict[int, Note] = {}
         self._key_counts: dict[str, int] = {}
         self._trace: Any = None
@@ -186,6 +203,13 @@ class Scope:
     def lookup(self, array: Any) -> Note | None:
         """The side table's entry for ``array``, or None."""
         return self._notes.get(id(array))
+
+    def know_as(self, old: Any, new: Any) -> Any:
+        """Let what is known about ``old`` hold for ``new``; returns ``new``."""
+        known = self.lookup(old)
+        if known is not None:
+            self._notes[id(new)] = replace(known, array=new)
+        return new
 
 
 def current_scope() -> Scope | None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from nacre.core.errors import ArgumentError, DataError, ShapeError, explain
 from nacre.core.failures import shape_text
 from nacre.core.layer import Layer
-from nacre.core.scope import annotate, mask_of
+from nacre.core.scope import annotate, current_scope, mask_of
 from nacre.core.symbolic import Node, SymbolicTensor
 
 __all__ = ["Graph", "fit_to_input"]
@@ -42,7 +42,20 @@ class Graph:
                         fix="pass the result of calling a layer, not the layer itself.",
                     )
                 )
+        self._check_inputs_are_distinct()
         self.nodes = self._nodes_in_order()
+
+    def _check_inputs_are_distinct(self) -> None:
+        names = [tensor.name for tensor in self.flat_inputs if tensor.name]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None or len(set(map(id, self.flat_inputs))) < len(self.flat_inputs):
+            raise ArgumentError(
+                explain(
+                    "A model's inputs must be different tensors with different names.",
+                    received=f"two inputs named {twice!r}" if twice else "one Input listed twice",
+                    fix="make an Input(shape=..., name=...) for each.",
+                )
+            )
 
     def _nodes_in_order(self) -> list[Node]:
         given = {id(tensor) for tensor in self.flat_inputs}
@@ -82,7 +95,7 @@ class Graph:
 
         for node in self.nodes:
             args, kwargs = jax.tree.map(value, (node.args, node.kwargs), is_leaf=_is_constant)
-            outputs = node.operation(*args, **kwargs)
+            outputs = _compute(node, args, kwargs)
             for tensor, array in zip(jax.tree.leaves(node.outputs), jax.tree.leaves(outputs)):
                 values[id(tensor)] = array
         return jax.tree.map(value, self.outputs)
@@ -102,17 +115,36 @@ class Graph:
                 )
             return [inputs[name] for name in names]
         if isinstance(inputs, dict) and isinstance(self.inputs, dict):
+            if set(self.inputs) - set(inputs):
+                raise DataError(
+                    explain(
+                        f"{where} takes a dictionary with an array for each input.",
+                        expected=", ".join(map(str, self.inputs)),
+                        received=", ".join(map(str, inputs)),
+                        fix="name the arrays as in Model(inputs={...}).",
+                    )
+                )
             inputs = {name: inputs[name] for name in self.inputs if name in inputs}
         arrays = jax.tree.leaves(inputs)
         if len(arrays) != len(self.flat_inputs):
             raise DataError(
                 explain(
-                    f"{where} has {len(self.flat_inputs)} inputs.",
+                    f"{where} has {len(self.flat_inputs)} input"
+                    f"{'' if len(self.flat_inputs) == 1 else 's'}.",
                     expected=", ".join(shape_text(tensor.shape) for tensor in self.flat_inputs),
-                    received=", ".join(shape_text(jnp.shape(array)) for array in arrays),
+                    received=", ".join(shape_text(jnp.shape(array)) for array in arrays)
+                    or "nothing",
                 )
             )
         return arrays
+
+
+def _compute(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call what a node calls; a probe sees functions as it sees layers."""
+    scope = current_scope()
+    if scope is None or scope.probe is None or isinstance(node.operation, Layer):
+        return node.operation(*args, **kwargs)
+    return scope.probe.leave(node, node.operation(*scope.probe.enter(node, args), **kwargs))
 
 
 def _is_constant(leaf: Any) -> bool:
@@ -152,6 +184,8 @@ def fit_to_input(tensor: SymbolicTensor, array: Any, where: str) -> Any:
 
 def _advice(want: tuple[int | None, ...], have: tuple[int, ...]) -> str:
     sizes_known = None not in want[1:]
+    if tuple(want[1:]) == tuple(have[1:]):
+        return f"give {want[0]} examples at a time, or leave batch_size out of the Input."
     if len(have) == len(want) - 1 and tuple(want[1:]) == tuple(have):
         return "this looks like one example: add a batch axis with x[None]."
     if want[1:] == (*have, 1):

@@ -15,6 +15,7 @@ from nacre.core.configurable import deserialize, serialize
 from nacre.core.errors import ArgumentError, BuildError, explain, unknown_name
 from nacre.core.layer import Layer, draw_values, unique_names
 from nacre.core.registry import register
+from nacre.core.scope import current_scope
 from nacre.core.symbolic import SymbolicTensor
 from nacre.core.tracebacks import readable_errors
 from nacre.models.copying import restore, state_for_copy
@@ -91,12 +92,13 @@ class Model(Layer):
     @property
     def layers(self) -> list[Layer]:
         """The layers directly inside the model."""
-        return list({id(layer): layer for _, layer in self.children()}.values())
+        found = {id(layer): layer for _, layer in self.children() if layer is not self}
+        return list(found.values())
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer called ``name`` (as in ``summary()``), or the one at ``index``."""
-        if index is not None:
-            return self.layers[index]
+        if index is not None or name is None:
+            return self._layer_at(index)
         named = dict(self.children())
         for layer in self.layers:
             if layer._internals.name:
@@ -104,6 +106,18 @@ class Model(Layer):
         if name not in named:
             raise unknown_name("layer", str(name), named)
         return named[name]
+
+    def _layer_at(self, index: int | None) -> Layer:
+        layers = self.layers
+        if index is None or not -len(layers) <= index < len(layers):
+            raise ArgumentError(
+                explain(
+                    f"{self._where()}: get_layer needs the name of a layer, or its index.",
+                    expected=f"an index below {len(layers)}",
+                    received=index,
+                )
+            )
+        return layers[index]
 
     @property
     def has_known_input(self) -> bool:
@@ -146,6 +160,8 @@ class Model(Layer):
     @readable_errors
     def build(self, input_shape: Any = None) -> None:
         """Make the weights for inputs of ``input_shape``, the batch included (None: any size)."""
+        if current_scope() is not None:
+            return  # called by the build() of a subclass: the call that is running makes the rest
         if input_shape is None:
             draw_values(self)
             return
@@ -230,6 +246,7 @@ class Model(Layer):
         metrics: Any = None,
         loss_weights: Any = None,
         weighted_metrics: Any = None,
+        on_nonfinite: str = "stop",
     ) -> None:
         """Say how the model is trained.
 
@@ -241,8 +258,28 @@ class Model(Layer):
                 a dictionary by output name.
             loss_weights: the weight of each output's loss in the sum, 1 by default.
             weighted_metrics: metrics to which sample weights apply.
+            on_nonfinite: what to do with a step whose loss or gradient is NaN or infinite.
+                ``"stop"`` ends the run with the weights from before it and says where it came from;
+                ``"skip"`` goes on with the next step, from the weights before; ``"ignore"`` does
+                not look.
         """
-        self._trainer = Trainer(self, optimizer, loss, metrics, loss_weights, weighted_metrics)
+        self._check_for_steps_of_its_own()
+        self._trainer = Trainer(
+            self, optimizer, loss, metrics, loss_weights, weighted_metrics, on_nonfinite
+        )
+
+    def _check_for_steps_of_its_own(self) -> None:
+        for name in ("train_step", "test_step", "predict_step"):
+            if hasattr(type(self), name):
+                raise ArgumentError(
+                    explain(
+                        f"{type(self).__name__} has a method {name}, which would not be called: "
+                        "Nacre compiles many steps into one program.",
+                        expected="call(self, x), with losses and metrics given to compile()",
+                        fix="put further losses into self.add_loss(...) in call(); or write your "
+                        "own loop over apply, params, state = nacre.lift(model).",
+                    )
+                )
 
     @property
     def trainer(self) -> Trainer:

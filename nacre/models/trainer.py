@@ -30,6 +30,7 @@ from nacre.models.checks import (
     validation_parts,
     warn_once,
 )
+from nacre.models.diagnosis import cause_of_nonfinite
 from nacre.models.label_checks import last_layers, loss_of_guessing, made_by
 from nacre.models.predictor import Predictor
 from nacre.optimizers.optimizer import carry_over
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["NotFiniteWarning", "Trainer"]
 
 DEFAULT_BATCH_SIZE = 32
+NONFINITE_POLICIES = ("stop", "skip", "ignore")
 
 
 class NotFiniteWarning(RuntimeWarning):
@@ -99,6 +101,7 @@ class Trainer:
         metrics: Any = None,
         loss_weights: Any = None,
         weighted_metrics: Any = None,
+        on_nonfinite: str = "stop",
     ) -> None:
         self.model = model
         self.optimizer = None if optimizer is None else optimizers.get(optimizer)
@@ -109,7 +112,9 @@ class Trainer:
             "metrics": metrics,
             "loss_weights": loss_weights,
             "weighted_metrics": weighted_metrics,
+            "on_nonfinite": _known_policy(on_nonfinite),
         }
+        self.on_nonfinite = on_nonfinite
         self.seed = random.fresh_seed()
         self.step = 0
         self.epoch = 0
@@ -196,7 +201,7 @@ class Trainer:
             if kind == "evaluate":
                 step = evaluation_step(apply, objective)
             else:
-                step = training_step(apply, objective, self.optimizer)
+                step = training_step(apply, objective, self.optimizer, self.on_nonfinite)
             return Program(step, objective, size, remainder, segments, donate=kind == "fit")
 
         return self._cached((kind, _signature(arrays), size, remainder, segments), make)
@@ -395,7 +400,15 @@ class Trainer:
                 run.resume(state)
             self._run(run, listeners, initial_epoch, epochs, state)
         if not run.finite:
-            self._warn_not_finite(run)
+            where = f"epoch {run.epoch + 1}, step {run.step + 1} (update {self.step + 1})"
+            self._warn_not_finite(
+                f"Training stopped in {where}",
+                objective,
+                run.carry,
+                run.failed,
+            )
+        elif run.skipped:
+            _warn_skipped(run)
         elif run.dry and run.epoch < epochs:
             _warn_out_of_data(run, epochs)
         return history
@@ -452,13 +465,32 @@ class Trainer:
         warn = functools.partial(warn_once, self.model, "rising loss")
         return [RisingLoss(warn, loss_of_guessing(objective))]
 
-    def _warn_not_finite(self, run: Fit) -> None:
+    def _warn_not_finite(
+        self, what_happened: str, objective: Objective, carry: Carry, batch: dict[str, Any]
+    ) -> None:
+        """Say which layer a step went wrong in, and what to try."""
+        cause = cause_of_nonfinite(self.model, objective, carry, self.constants(), batch)
+        rate = self._learning_rate_now()
+        lower = (
+            "a lower learning rate" if rate is None else f"a lower learning rate ({rate / 10:.3g})"
+        )
         advise(
-            f"Training stopped in epoch {run.epoch + 1}, at update {self.step + 1}: the loss was "
-            "not a finite number. The model keeps the weights from before that step. Try a lower "
-            "learning rate, inputs scaled to about -1..1, or clipnorm=1.0.",
+            explain(
+                f"{what_happened}, because the loss or a gradient was not a finite number. The "
+                "model keeps the weights from before that step.",
+                received=cause + ("" if rate is None else f"; the learning rate is {rate:.4g}"),
+                fix=f"{lower}, inputs scaled to about -1..1, or clipping (clipnorm=1.0 in the "
+                'optimizer). compile(on_nonfinite="skip") passes over such steps.',
+            ),
             NotFiniteWarning,
         )
+
+    def _learning_rate_now(self) -> float | None:
+        """The learning rate of the next step, None if an Optax transformation has it."""
+        optimizer = self.optimizer
+        if optimizer is None or not optimizer.learning_rate_is_known:
+            return None
+        return float(optimizer.learning_rate_at(self.step))
 
     def _validation(
         self,
@@ -508,9 +540,17 @@ class Trainer:
             carry = carry._replace(totals=self._totals)
         carry, rows = program(carry, self.constants(), examples.on_device(), None, [(0, 1, 0, 0)])
         self._totals = carry.totals
+        row = np.asarray(rows)[0]
         if training:
             self._publish(carry)
-        return _reported(program.logs(np.asarray(rows)[0]), return_dict)
+            if not row[0]:
+                self._warn_not_finite(
+                    f"train_on_batch changed nothing at update {self.step + 1}",
+                    objective,
+                    carry,
+                    examples.arrays,
+                )
+        return _reported(program.logs(row), return_dict)
 
     # Evaluation and prediction
 
@@ -681,6 +721,25 @@ def _warn_out_of_data(run: Fit, epochs: int) -> None:
             "steps_per_epoch, or use nacre.data.Dataset.from_generator.",
         )
     )
+
+
+def _warn_skipped(run: Fit) -> None:
+    advise(
+        f"{run.skipped} of {run.taken} steps were skipped: a loss or gradient was not finite.",
+        NotFiniteWarning,
+    )
+
+
+def _known_policy(on_nonfinite: str) -> str:
+    if on_nonfinite not in NONFINITE_POLICIES:
+        raise ArgumentError(
+            explain(
+                "on_nonfinite has a value that is not known.",
+                expected=", ".join(repr(policy) for policy in NONFINITE_POLICIES),
+                received=repr(on_nonfinite),
+            )
+        )
+    return on_nonfinite
 
 
 def _progress(verbose: int | str) -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
+import jax
 import numpy as np
 
 from nacre.data.background import Ahead
@@ -35,6 +36,19 @@ class Call(NamedTuple):
     data: Any
     order: np.ndarray | None
     segments: list[Segment]
+
+    def batch(self, number: int) -> Any:
+        """The examples of one of its steps."""
+        program = self.program
+        segments = iter(self.segments)
+        start, full, short, _ = next(segments)
+        while number >= full + short:
+            number -= full + short
+            start, full, short, _ = next(segments)
+        first = start + number * program.batch_size
+        last = first + (program.batch_size if number < full else program.remainder)
+        rows = slice(first, last) if self.order is None else self.order[first:last]
+        return jax.tree.map(lambda array: array[rows], self.data)
 
 
 class Request(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from nacre.core.errors import ArgumentError, explain
 from nacre.saving.run_file import RunState, resumed_totals
 from nacre.training.callbacks import CallbackList
-from nacre.training.feeds import Call, Feed, Request, Segment
+from nacre.training.feeds import Feed, Request, Segment
 from nacre.training.interrupts import Interrupts
 from nacre.training.step import Carry, Constants
 
@@ -79,8 +80,9 @@ class Fit:
         carry: what the last call left.
         epoch: the epoch that comes next, or is under way.
         step: the step of the epoch that comes next.
-        finite: whether every loss was a finite number.
-        failed: the call in which one was not, or None.
+        finite: whether every loss and gradient was finite, or that did not matter.
+        failed: the examples of the step in which one was not, or None.
+        taken: the steps run so far, those that changed nothing among them.
         figures: the figures of the epoch so far, or of the last one.
         interrupted: whether the run was stopped by Ctrl-C.
         dry: whether it stopped because there were no more data.
@@ -109,9 +111,11 @@ class Fit:
         self.step = 0
         self.interrupted = False
         self.finite = True
-        self.failed: Call | None = None
+        self.failed: Any = None
         self.dry = False
         self._begun: int | None = None
+        self._first = int(carry.step)
+        self.taken = 0
         self.figures: dict[str, float] = {}
         self._totals = jax.tree.map(np.array, carry.totals)  # copies: the carry's memory is reused
         self._pace = Pace(single=callbacks.needs_batches)
@@ -121,6 +125,11 @@ class Fit:
     def updates(self) -> int:
         """The updates of the weights made so far, over all runs."""
         return int(self.carry.step)
+
+    @property
+    def skipped(self) -> int:
+        """The steps that changed nothing, because their loss or gradient was not finite."""
+        return self._first + self.taken - self.updates
 
     def resume(self, state: RunState) -> None:
         """Go on in the middle of an epoch, where an earlier run stood."""
@@ -181,10 +190,14 @@ class Fit:
         self._pace.note(steps, time.perf_counter() - started)
         logs = [call.program.logs(row) for row in rows[: len(segments)]]
         self._show(segments, rows, logs)
+        before = self.taken
         for (_, full, short, ends), row, figures in zip(segments, rows, logs, strict=False):
             if not row[0]:
-                self.finite, self.failed = False, call
+                good = self.updates - self._first
+                self.finite, self.failed = False, call.batch(good - before)
+                self.step += good - self.taken
                 break
+            self.taken += full + short
             self._after_segment(full + short, bool(ends), figures)
             if self.stopped():
                 break

@@ -225,7 +225,7 @@ class Objective:
 
     def results(self, totals: dict[str, Any]) -> list[Array]:
         """The value of each name in :attr:`result_names`."""
-        count = jnp.maximum(totals["count"], 1)
+        count = totals["count"]  # 0 if every step was skipped, and then there is no mean
         values = [totals[name] / count for name in self._loss_names()]
         for name, metric, _, _ in self._named_metrics():
             values.append(jnp.asarray(metric.result(totals[f"metric {name}"]), jnp.float32))

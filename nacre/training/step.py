@@ -25,7 +25,7 @@ class Carry(NamedTuple):
         slots: the optimizer's state.
         totals: the metrics' totals.
         step: the number of updates made so far.
-        finite: whether every loss so far was a finite number.
+        finite: whether every loss and gradient so far was finite.
     """
 
     params: Arrays
@@ -62,9 +62,20 @@ def forward(model: Callable[[Any], Any], objective: Objective) -> Callable[[Any]
 
 
 def training_step(
-    apply: Callable[..., Any], objective: Objective, optimizer: Any
+    apply: Callable[..., Any],
+    objective: Objective,
+    optimizer: Any,
+    on_nonfinite: str = "stop",
 ) -> Callable[[Carry, Any, Constants], Carry]:
-    """The step of training. If its loss is not finite, it changes nothing but ``finite``."""
+    """The step of training.
+
+    Args:
+        apply: the lifted :func:`forward`.
+        objective: the losses and metrics.
+        optimizer: what turns gradients into updates.
+        on_nonfinite: what to do where the loss or a gradient is not finite. ``"stop"`` changes
+            nothing but ``finite``, ``"skip"`` changes nothing, ``"ignore"`` goes on.
+    """
 
     def step(carry: Carry, batch: dict[str, Any], constants: Constants) -> Carry:
         key = jax.random.fold_in(constants.key, carry.step)
@@ -84,7 +95,6 @@ def training_step(
             learning_rate = constants.learning_rate
         else:
             learning_rate = optimizer.learning_rate_at(carry.step)
-        finite = jnp.isfinite(total)
 
         def updated(gradients: Arrays, slots: Any, params: Arrays) -> tuple[Arrays, Any]:
             return optimizer.update(
@@ -96,25 +106,45 @@ def training_step(
                 value=total,
             )
 
+        def counted() -> dict[str, Any]:
+            return objective.update(
+                carry.totals,
+                batch.get("y"),
+                outputs,
+                batch.get("weight"),
+                masks,
+                total,
+                losses,
+                batch_size(batch),
+            )
+
+        if on_nonfinite == "ignore":
+            params, slots = updated(gradients, carry.slots, carry.params)
+            return Carry(params, state, slots, counted(), carry.step + 1, carry.finite)
+        finite = jnp.isfinite(total) & all_finite(gradients)
         params, slots = _if_finite(finite, updated, gradients, carry.slots, carry.params)
-        totals = objective.update(
-            carry.totals,
-            batch.get("y"),
-            outputs,
-            batch.get("weight"),
-            masks,
-            total,
-            losses,
-            batch_size(batch),
-        )
         state, totals, count = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old),
-            (state, totals, carry.step + 1),
+            (state, counted(), carry.step + 1),
             (carry.state, carry.totals, carry.step),
         )
-        return Carry(params, state, slots, totals, count, finite)
+        return Carry(params, state, slots, totals, count, finite | (on_nonfinite == "skip"))
 
     return step
+
+
+def all_finite(arrays: Arrays) -> jax.Array:
+    """Whether every number in some arrays is finite.
+
+    A sum shows what is not finite among its terms, and is the cheapest look at all of them; they
+    are made small before, so that it cannot overflow. Sums along the first axis run in parallel.
+    """
+    sums = [
+        jnp.sum(jnp.sum(jnp.atleast_1d(array) * jnp.asarray(1e-20, array.dtype), axis=0))
+        for array in arrays.values()
+        if array.size
+    ]
+    return jnp.isfinite(sum((part.astype(jnp.float32) for part in sums), jnp.float32(0)))
 
 
 def require_loss(losses: list[Any], added: list[Any]) -> None:
