@@ -471,16 +471,17 @@ class Trainer:
         """Say which layer a step went wrong in, and what to try."""
         cause = cause_of_nonfinite(self.model, objective, carry, self.constants(), batch)
         rate = self._learning_rate_now()
-        lower = (
-            "a lower learning rate" if rate is None else f"a lower learning rate ({rate / 10:.3g})"
-        )
+        lower = "a lower learning rate" + ("" if rate is None else f" ({rate / 10:.3g})")
+        fix = f"{lower}, inputs scaled to about -1..1, or clipnorm=1.0 in the optimizer."
+        if cause.given:
+            fix = "give the model finite numbers; nacre.ops.nan_to_num(x) fills what is missing."
         advise(
             explain(
                 f"{what_happened}, because the loss or a gradient was not a finite number. The "
                 "model keeps the weights from before that step.",
-                received=cause + ("" if rate is None else f"; the learning rate is {rate:.4g}"),
-                fix=f"{lower}, inputs scaled to about -1..1, or clipping (clipnorm=1.0 in the "
-                'optimizer). compile(on_nonfinite="skip") passes over such steps.',
+                received=cause.what
+                + ("" if rate is None else f"; the learning rate is {rate:.4g}"),
+                fix=f'{fix} compile(on_nonfinite="skip") passes over such steps.',
             ),
             NotFiniteWarning,
         )
