@@ -27,6 +27,22 @@ __all__ = ["Node", "SymbolicTensor", "contains_symbolic", "infer", "record"]
 BATCH_SIZES = (2, 3)
 OTHER_SIZES = (192, 256)
 
+# The operations that NumPy calls for ``array * tensor`` and the like, by its name for each.
+OF_NUMPY = {
+    "add": "add",
+    "subtract": "subtract",
+    "multiply": "multiply",
+    "divide": "divide",
+    "power": "power",
+    "matmul": "matmul",
+    "remainder": "mod",
+    "floor_divide": "floor_divide",
+    "less": "less",
+    "less_equal": "less_equal",
+    "greater": "greater",
+    "greater_equal": "greater_equal",
+}
+
 _node_numbers = itertools.count()
 
 
@@ -61,7 +77,16 @@ class SymbolicTensor:
         """What copies and pickles hold: not the call it came from, nor those before it."""
         return {**vars(self), "node": None}
 
-    __array_ufunc__ = None  # so that NumPy leaves ``array * tensor`` to the tensor
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """``array * tensor`` is the tensor's own; other functions of NumPy want values."""
+        operation = OF_NUMPY.get(ufunc.__name__)
+        (into,) = options.pop("out", inputs[:1])  # ``array += tensor`` names the tensor anew
+        if method != "__call__" or options or operation is None or into is not inputs[0]:
+            return self.__array__()
+        return resolve("operation", operation)(*inputs)
+
+    def __array_function__(self, *call: Any) -> Any:
+        return self.__array__()
 
     def __repr__(self) -> str:
         return f"<SymbolicTensor shape={self.shape} dtype={self.dtype.name}>"

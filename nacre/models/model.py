@@ -15,7 +15,7 @@ from nacre.core.configurable import deserialize, serialize
 from nacre.core.errors import ArgumentError, BuildError, explain, unknown_name
 from nacre.core.layer import Layer, draw_values, unique_names
 from nacre.core.registry import register
-from nacre.core.scope import current_scope
+from nacre.core.scope import Scope, current_scope, mask_of
 from nacre.core.symbolic import SymbolicTensor
 from nacre.core.tracebacks import readable_errors
 from nacre.models.copying import restore, state_for_copy
@@ -190,6 +190,19 @@ class Model(Layer):
             self._built_on = jax.tree.map(any_batch, (args, kwargs))
 
     _built_on: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+
+    def _call_in(self, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if scope.building and self._graph is None and not self._internals.complete:
+            self._note_call(args, kwargs)
+        return super()._call_in(scope, args, kwargs)
+
+    def _note_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note what the model is built with inside of another, so that it can be made again."""
+        like = jax.tree.map(any_batch, (args, kwargs))
+        known = self._built_on
+        if known is not None and jax.tree.structure(known) == jax.tree.structure(like):
+            like = jax.tree.map(_common, known, like)
+        self._built_on = like
 
     def _complete_abstractly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Make every weight by one abstract call, and leave the values to be drawn or loaded."""
@@ -568,6 +581,16 @@ class Model(Layer):
 
 def any_batch(value: Any) -> Any:
     """A symbolic tensor like an array, for any number of examples; other values as they are."""
-    if isinstance(value, SymbolicTensor) or not getattr(value, "ndim", 0):
+    if isinstance(value, SymbolicTensor) or not hasattr(value, "shape"):
         return value
-    return SymbolicTensor((None, *value.shape[1:]), value.dtype)
+    shape = (None, *value.shape[1:]) if value.shape else ()
+    return SymbolicTensor(shape, value.dtype, masked=mask_of(value) is not None)
+
+
+def _common(one: Any, other: Any) -> Any:
+    """A symbolic tensor for what two have in common: sizes that differ are unknown."""
+    both = isinstance(one, SymbolicTensor) and isinstance(other, SymbolicTensor)
+    if not both or one.ndim != other.ndim:
+        return one
+    shape = [a if a == b else None for a, b in zip(one.shape, other.shape)]
+    return SymbolicTensor(shape, one.dtype, masked=one.masked)

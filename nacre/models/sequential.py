@@ -9,7 +9,7 @@ import jax
 
 from nacre.core.configurable import deserialize, serialize
 from nacre.core.errors import ArgumentError, BuildError, explain
-from nacre.core.layer import Layer, draw_values, structure_changed, unique_names
+from nacre.core.layer import Layer, draw_values, layers_of, structure_changed, unique_names
 from nacre.core.registry import register
 from nacre.core.symbolic import SymbolicTensor, input_tensor
 from nacre.layers.input import InputLayer
@@ -89,6 +89,15 @@ class Sequential(Model):
                 explain(
                     f"{layer!r} is in this Sequential already.",
                     fix="make a second layer, or share it with the functional API.",
+                )
+            )
+        if any(inner is self for inner in layers_of(layer).values()):
+            raise ArgumentError(
+                explain(
+                    f"{self._where()} cannot contain itself.",
+                    expected="a layer, or a model that this one is not part of",
+                    received=repr(layer),
+                    fix="to apply the same layers twice, call a model twice in the functional API.",
                 )
             )
         name = layer._internals.name

@@ -318,7 +318,7 @@ def test_a_model_without_weights_says_how_to_build_it():
     assert "Parameters: 32" in text_of(model)
 
 
-def test_a_model_that_others_built_shows_what_is_known():
+def test_a_model_that_others_built_knows_its_input():
     class Outer(nacre.Model):
         def __init__(self):
             super().__init__()
@@ -331,8 +331,9 @@ def test_a_model_that_others_built_shows_what_is_known():
     model.build((None, 3))
     summary = summarise(model.inner)
     assert summary.parameters == 20
-    assert summary.cost is None
-    assert any("unknown" in note for note in summary.notes)
+    assert summary.cost.operations == 2 * 3 * 5 + 5
+    assert summary.rows[0].shapes == ("(None, 5)",)
+    assert summary.notes == ()
 
 
 def test_a_model_that_cannot_be_traced_shows_what_is_known():
