@@ -5,7 +5,6 @@ import itertools
 import json
 import pickle
 
-import jax
 import numpy as np
 import pytest
 
@@ -15,15 +14,9 @@ from nacre.core.errors import ArgumentError, BuildError, ShapeError
 from nacre.models import clone_model
 from nacre.utils import to_categorical
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 X = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def compiled_quickly(monkeypatch):
-    """What runs a few small steps is not worth the compiler's dear passes."""
-    options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    jit = jax.jit
-    monkeypatch.setattr(jax, "jit", lambda f, **more: jit(f, compiler_options=options, **more))
 
 
 @pytest.fixture
