@@ -52,4 +52,5 @@ def restore(model: Model, state: dict[str, Any]) -> None:
         }
     if trainer is not None:
         model._trainer = Trainer(model, **trainer["compiled_with"])
-        vars(model._trainer).update(trainer["progress"])
+        for name, value in trainer["progress"].items():
+            setattr(model._trainer, name, value)

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nacre import optimizers
@@ -116,7 +115,7 @@ class Trainer:
         }
         self.on_nonfinite = on_nonfinite
         self.seed = random.fresh_seed()
-        self.step = 0
+        self._step: Any = 0  # an array after a run: it is read when somebody asks
         self.epoch = 0
         self.slots: Any = None
         self.metrics_names: list[str] = ["loss"]
@@ -126,6 +125,14 @@ class Trainer:
         self._programs: dict[Any, Any] = {}
         self._totals: Any = None
         self._predictor: Predictor | None = None
+
+    @property
+    def step(self) -> int:
+        return int(self._step)
+
+    @step.setter
+    def step(self, step: Any) -> None:
+        self._step = step
 
     # Programs
 
@@ -202,7 +209,7 @@ class Trainer:
                 step = evaluation_step(apply, objective)
             else:
                 step = training_step(apply, objective, self.optimizer, self.on_nonfinite)
-            return Program(step, objective, size, remainder, segments, donate=kind == "fit")
+            return Program(step, objective, size, remainder, segments)
 
         return self._cached((kind, _signature(arrays), size, remainder, segments), make)
 
@@ -251,10 +258,11 @@ class Trainer:
 
     def _carry(self, objective: Objective, *, training: bool) -> Carry:
         parts = self.parts()
-        params = {path: v.concrete() for path, v in parts.trained.items()}
-        state = {path: v.concrete() for path, v in parts.state.items()}
+        params, state = _values(parts.trained), _values(parts.state)
         slots = self._current_slots(params) if training else ()
-        return Carry(params, state, slots, _initial(objective), np.int32(self.step), np.bool_(True))
+        return Carry(
+            params, state, slots, _initial(objective), np.int32(self._step), np.bool_(True)
+        )
 
     def _current_slots(self, params: dict[str, jax.Array]) -> Any:
         """The optimizer's state for these parameters, keeping what it has for each of them."""
@@ -279,30 +287,26 @@ class Trainer:
 
     _slot_paths: set[str] = set()  # noqa: RUF012 - replaced, never changed
 
-    def _publish(self, carry: Carry) -> None:
-        """Give the variables their values from a carry that will not be used again."""
-        parts = self.parts()
+    def _publish(self, parts: Parts, carry: Carry) -> None:
+        """Give the variables and the optimizer the values of a carry."""
         for path, variable in parts.trained.items():
             variable.replace(carry.params[path])
         for path, variable in parts.state.items():
             variable.replace(carry.state[path])
-        self.slots, self.step = carry.slots, int(carry.step)
+        self.slots, self.step = carry.slots, carry.step
 
     def _finalized(self, carry: Carry) -> Carry:
         """The carry with the parameters to keep: their moving average, if the optimizer has one."""
         assert self.optimizer is not None
         return carry._replace(params=self.optimizer.finalize(carry.params, carry.slots))
 
-    def _reload(self, carry: Carry) -> Carry:
-        """The carry with what a callback may have changed in the model, on memory of its own."""
-        parts = self.parts()
-        params = {path: v.concrete() for path, v in parts.trained.items()}
-        state = {path: v.concrete() for path, v in parts.state.items()}
-        if set(params) != set(carry.params):  # a change of trainable counts from the next fit on
-            params = {path: carry.params[path] for path in carry.params}
-        return _copy(carry._replace(params=params, state=state, slots=self.slots))
+    def _reload(self, parts: Parts, carry: Carry) -> Carry:
+        """The carry with what callbacks may have changed in the model."""
+        return carry._replace(
+            params=_values(parts.trained), state=_values(parts.state), slots=self.slots
+        )
 
-    def constants(self) -> Constants:
+    def constants(self, parts: Parts | None = None) -> Constants:
         """What the steps read: frozen weights, the learning rate, the key."""
         optimizer = self.optimizer
         rate = np.float32(0)
@@ -314,8 +318,7 @@ class Trainer:
             rate = np.float32(optimizer.learning_rate)
         if self._key is None:
             self._key = random.key(self.seed)
-        frozen = {path: v.concrete() for path, v in self.parts().frozen.items()}
-        return Constants(frozen, rate, self._key)
+        return Constants(_values((parts or self.parts()).frozen), rate, self._key)
 
     # Training
 
@@ -382,18 +385,20 @@ class Trainer:
                 )
             self.model.stop_training = False
 
+            parts = self.parts()  # a change of trainable counts from the next fit on
+
             def publish(carry: Carry) -> None:
-                self._publish(carry)
+                self._publish(parts, carry)
                 self.epoch = max(self.epoch, offset + run.epoch)
 
             run = Fit(
                 feed,
-                copied(self._carry(objective, training=True)),
-                self.constants,
+                self._carry(objective, training=True),
+                lambda: self.constants(parts),
                 listeners,
                 validation,
                 publish,
-                self._reload,
+                functools.partial(self._reload, parts),
                 lambda: self.model.stop_training,
             )
             if state is not None:
@@ -416,7 +421,7 @@ class Trainer:
     def _run(
         self, run: Fit, listeners: CallbackList, first: int, last: int, state: RunState | None
     ) -> None:
-        """Run it; whatever happens, the model has the weights of the last finished call."""
+        """Run it; whatever happens, the model keeps the weights of the last finished call."""
         with listeners:
             listeners.on_train_begin({})
             if state is not None:
@@ -425,8 +430,7 @@ class Trainer:
                 run.run(first, last)
             finally:
                 with Interrupts():
-                    if not _is_lost(run.carry):
-                        run.publish(self._finalized(run.carry))
+                    run.publish(self._finalized(run.carry))
             listeners.on_train_end({})
 
     def _training_data(
@@ -543,7 +547,7 @@ class Trainer:
         self._totals = carry.totals
         row = np.asarray(rows)[0]
         if training:
-            self._publish(carry)
+            self._publish(self.parts(), carry)
             if not row[0]:
                 self._warn_not_finite(
                     f"train_on_batch changed nothing at update {self.step + 1}",
@@ -622,23 +626,8 @@ class Trainer:
         return outputs
 
 
-def copied(tree: Any) -> Any:
-    """Arrays on memory of their own, so that donating them takes nothing from the model.
-
-    On the CPU they go through NumPy, which needs no compilation.
-    """
-    if jax.default_backend() != "cpu" or jax.device_count() > 1:
-        return _copy(tree)
-    return jax.device_put(jax.tree.map(np.array, tree))
-
-
-# The same, compiled: dearer the first time and much cheaper after it, for use at every epoch.
-_copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
-
-
-def _is_lost(carry: Carry) -> bool:
-    """Whether a call that failed has used up the carry's memory."""
-    return any(isinstance(a, jax.Array) and a.is_deleted() for a in jax.tree.leaves(carry))
+def _values(variables: dict[str, Variable]) -> dict[str, jax.Array]:
+    return {path: variable.concrete() for path, variable in variables.items()}
 
 
 def _initial(objective: Objective) -> dict[str, Any]:

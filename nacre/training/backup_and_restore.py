@@ -104,7 +104,6 @@ class BackupAndRestore(Configurable, Callback):
         if due or self._due or run.interrupted:
             self._due = False
             self._finish()
-            run.synchronize()  # which leaves the arrays to the model, so they may be read later
             content = run_content(self.model, _state(self.model, run))
             self._writer = Thread(target=self._write, args=(content,), name="backup")
             self._writer.start()
@@ -145,8 +144,7 @@ class BackupAndRestore(Configurable, Callback):
 
 
 def _state(model: Any, run: Any) -> RunState:
-    # Copies: the carry's memory is reused, and the lists grow, while the file is being written.
-    totals = {name: np.array(leaf) for name, leaf in named_leaves(run.carry.totals).items()}
+    totals = {name: np.asarray(leaf) for name, leaf in named_leaves(run.carry.totals).items()}
     return RunState(
         run.epoch,
         run.step,
@@ -154,5 +152,5 @@ def _state(model: Any, run: Any) -> RunState:
         totals,
         run.figures,
         model.history.history,
-        list(model.history.epoch),
+        list(model.history.epoch),  # which grows while the file is being written
     )

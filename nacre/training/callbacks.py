@@ -152,7 +152,7 @@ class Callback:
 
         Args:
             run: the :class:`~nacre.training.loop.Fit`, which tells the epoch and the step that
-                come next; ``run.synchronize()`` gives the model its present weights.
+                come next. The model has its present weights.
         """
 
     def release(self) -> None:

@@ -102,7 +102,7 @@ class Feed(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop what runs in the background."""
+        """Stop what runs in the background, and let go of the data."""
         ...
 
 
@@ -137,35 +137,36 @@ class Resident:
         self._full_steps = count // program.batch_size
         self._pass_steps = self._full_steps + bool(program.remainder)
         self.steps: int = steps or self._pass_steps
-        self._orders: dict[int, np.ndarray] = {}
-        self._buffer: tuple[int, int, np.ndarray] | None = None
+        # Orders of passes, as many to a block as a call can take; a call takes them from one block.
+        self._blocks: dict[int, np.ndarray] = {}
+        self._drawn: int | None = None  # the first pass whose order has not been drawn
 
     def plan(self, request: Request) -> Call | None:
         program, (epoch, step, left, last, pauses, _) = self.program, request
-        segments: list[Segment] = []
-        first = turn = self._place(epoch, step)[0]
-        while left > 0 and epoch < last and len(segments) < program.most_segments:
+        most, segments = program.most_segments, []
+        first = latest = self._place(epoch, step)[0]
+        while left > 0 and epoch < last and len(segments) < most:
             turn, within = self._place(epoch, step)
+            if turn // most != first // most:
+                break
             until = min(within + left, self._pass_steps, within + self.steps - step)
             full = min(until, self._full_steps) - min(within, self._full_steps)
             short = int(until == self._pass_steps and bool(program.remainder))
             ends = step + until - within == self.steps
-            start = (turn - first) * self.count + within * program.batch_size
+            start = (turn % most) * self.count + within * program.batch_size
             segments.append((start, full, short, int(ends)))
-            left, step = left - (until - within), step + until - within
+            latest, left, step = turn, left - (until - within), step + until - within
             if ends:
                 if pauses(epoch):
                     break
                 epoch, step = epoch + 1, 0
-        return Call(program, self.data, self._orders_from(first, turn), segments)
+        return Call(program, self.data, self._orders(first, latest), segments)
 
     def prepare(self, epoch: int, last: int) -> None:
         """Draw the orders to come."""
-        if self.order is None:
-            return
-        (now, _), (end, rest) = self._place(epoch, 0), self._place(last, 0)
-        for turn in range(now, min(now + self.program.most_segments, end + bool(rest))):
-            self._order(turn)
+        if self.order is not None:
+            (now, _), (end, rest) = self._place(epoch, 0), self._place(last, 0)
+            self._draw_until(min(end + bool(rest), now + self.program.most_segments))
 
     def examples(self, epoch: int, step: int) -> int:
         first = (epoch + self._offset) * self.steps
@@ -175,7 +176,7 @@ class Resident:
         pass
 
     def close(self) -> None:
-        pass
+        self.data = None
 
     def _place(self, epoch: int, step: int) -> tuple[int, int]:
         """The pass that a step of an epoch belongs to, and its number within the pass."""
@@ -185,27 +186,30 @@ class Resident:
         turn, within = divmod(step, self._pass_steps)
         return turn * self.count + within * self.program.batch_size
 
-    def _orders_from(self, first: int, last: int) -> np.ndarray | None:
-        """The orders of the passes from ``first`` to ``last``, one after the other."""
+    def _orders(self, first: int, last: int) -> np.ndarray | None:
+        """The block that passes lie in, with the orders from ``first`` to ``last`` in it."""
         if self.order is None:
             return None
-        if self._buffer is not None:
-            begins, ends, buffer = self._buffer
-            if begins == first and ends >= last:
-                return buffer
-        count = self.count
-        buffer = np.zeros(self.program.most_segments * count, np.int32)
-        for i, turn in enumerate(range(first, last + 1)):
-            buffer[i * count : (i + 1) * count] = self._order(turn)
-        self._buffer = (first, last, buffer)
-        self._orders = {turn: order for turn, order in self._orders.items() if turn >= first}
-        return buffer
+        if self._drawn is None:
+            self._drawn = first
+        self._draw_until(last + 1)
+        block = first // self.program.most_segments
+        self._blocks = {number: b for number, b in self._blocks.items() if number >= block}
+        return self._blocks[block]
 
-    def _order(self, turn: int) -> np.ndarray:
-        if turn not in self._orders:
-            assert self.order is not None
-            self._orders[turn] = self.order(turn)
-        return self._orders[turn]
+    def _draw_until(self, end: int) -> None:
+        """Draw the orders of the passes before ``end`` that have not been drawn.
+
+        A call that is running may read the block, but no order that is drawn meanwhile.
+        """
+        assert self.order is not None and self._drawn is not None
+        count, most = self.count, self.program.most_segments
+        for turn in range(self._drawn, end):
+            number, place = divmod(turn, most)
+            if number not in self._blocks:
+                self._blocks[number] = np.zeros(most * count, np.int32)
+            self._blocks[number][place * count : (place + 1) * count] = self.order(turn)
+        self._drawn = max(end, self._drawn)
 
 
 class Streamed:
@@ -267,9 +271,13 @@ class Streamed:
 
     def rewind(self) -> None:
         if self._window is None or self._done:  # else nothing has been run since the beginning
-            self.close()
+            self._stop()
 
     def close(self) -> None:
+        self._stop()
+        self.source.release()  # whoever still holds this object does not hold the memory
+
+    def _stop(self) -> None:
         if self._ahead is not None:
             self._ahead.close()
         self._ahead = self._window = None

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from nacre.core.errors import ArgumentError, explain
@@ -68,12 +67,12 @@ class Fit:
 
     Args:
         feed: plans the calls.
-        carry: what the steps start from; its memory is given up.
+        carry: what the steps start from.
         constants: what they read, asked for before each call, so that a new learning rate counts.
         callbacks: what to tell.
         validation: what to compute after epochs, or None.
-        publish: give the model its weights from a carry.
-        reload: the carry to go on with, after callbacks may have changed the model.
+        publish: give the model its weights from a carry, which is done after every call.
+        reload: the carry to go on with, since callbacks may have changed the model.
         stopped: whether a callback has asked to stop.
 
     Attributes:
@@ -117,7 +116,7 @@ class Fit:
         self._first = int(carry.step)
         self.taken = 0
         self.figures: dict[str, float] = {}
-        self._totals = jax.tree.map(np.array, carry.totals)  # copies: the carry's memory is reused
+        self._totals = carry.totals
         self._pace = Pace(single=callbacks.needs_batches)
         self._interrupts = Interrupts()
 
@@ -145,11 +144,6 @@ class Fit:
             )
         if state.step:
             self.carry = self.carry._replace(totals=resumed_totals(self.carry.totals, state.totals))
-
-    def synchronize(self) -> None:
-        """Give the model the present weights, while the run is between two calls."""
-        self.publish(self.carry)
-        self.carry = self.reload(self.carry)
 
     def run(self, first: int, last: int) -> None:
         """Train from epoch ``first`` up to, and without, epoch ``last``."""
@@ -179,13 +173,14 @@ class Fit:
         segments = call.segments
         if self._pace.single:
             self.callbacks.on_train_batch_begin(self.step, {})
+        carry = self.reload(self.carry)
         started = time.perf_counter()
-        with interrupts.held:  # the memory of the carry that goes in is used up
-            self.carry, table = call.program(
-                self.carry, self.constants(), call.data, call.order, segments
-            )
+        carry, table = call.program(carry, self.constants(), call.data, call.order, segments)
         self.feed.prepare(self.epoch + len(segments), last)
         rows = np.asarray(table)
+        with interrupts.held:  # so that the weights are all from one call
+            self.carry = carry
+            self.publish(carry)
         steps = sum(full + short for _, full, short, _ in segments)
         self._pace.note(steps, time.perf_counter() - started)
         logs = [call.program.logs(row) for row in rows[: len(segments)]]
@@ -244,7 +239,7 @@ class Fit:
         steps, expected = self.step, self.feed.steps
         self.dry = steps == 0 or (self.feed.exhausted and expected is not None and steps < expected)
         if steps:
-            self.carry = self.carry._replace(totals=jax.device_put(self._totals))
+            self.carry = self.carry._replace(totals=self._totals)
             self._end_epoch(self.figures)
 
     def _end_epoch(self, logs: dict[str, float]) -> None:
@@ -253,11 +248,7 @@ class Fit:
             figures = validation.compute(self.carry, self._interrupts.is_requested)
             logs = {**logs, **{f"val_{name}": value for name, value in (figures or {}).items()}}
         epoch, self.epoch, self.step = self.epoch, self.epoch + 1, 0
-        if self.callbacks.needs_epochs:
-            self.publish(self.carry)
         self.callbacks.on_epoch_end(epoch, logs)
-        if self.callbacks.needs_epochs:
-            self.carry = self.reload(self.carry)
 
 
 def run_evaluation(

@@ -139,7 +139,6 @@ class ModelCheckpoint(Configurable, Callback):
     def on_pause(self, run: Any) -> None:
         if self._counter.advance(run.updates):
             epoch, steps, logs = self._latest
-            run.synchronize()
             self._save(epoch, logs, batch=steps)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

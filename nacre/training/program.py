@@ -34,7 +34,6 @@ class Program:
         batch_size: examples in a full step.
         remainder: examples in the short step; 0 if there is none.
         most_segments: how many segments a call may run.
-        donate: whether a call may reuse the memory of the carry it is given.
     """
 
     def __init__(
@@ -44,8 +43,6 @@ class Program:
         batch_size: int,
         remainder: int = 0,
         most_segments: int = 1,
-        *,
-        donate: bool = True,
     ) -> None:
         self.batch_size = batch_size
         self.remainder = remainder
@@ -53,7 +50,7 @@ class Program:
         self.names = objective.result_names
         self._step = step
         self._objective = objective
-        self._run = jax.jit(self._segments, donate_argnums=(0,) if donate else ())
+        self._run = jax.jit(self._segments)
 
     def __call__(
         self,
