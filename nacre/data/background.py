@@ -80,6 +80,7 @@ class Ahead:
             self._closed = True
             self._ready.clear()
             self._changed.notify_all()
+        self._items = iter(())  # they may refer to this object, and hold large arrays
         if self._thread is not None:
             self._thread.join(PATIENCE)
 
@@ -90,10 +91,11 @@ class Ahead:
         self._thread.start()
 
     def _run(self, x64: bool, device: Any) -> None:
+        items, self._items = self._items, iter(())
         try:
             # JAX's settings belong to a thread.
             with jax.enable_x64(x64), jax.default_device(device):
-                for item in self._items:
+                for item in items:
                     if not self._hand_over(item):
                         break
         except BaseException as error:

@@ -7,6 +7,8 @@ is lent until the next window is asked for.
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -73,6 +75,10 @@ class Source(Protocol):
         """
         ...
 
+    def release(self) -> None:
+        """Give back the memory of the windows, once none of them is used any more."""
+        ...
+
 
 class ArraySource:
     """Windows of arrays, in the order in which a run over the whole arrays takes the examples.
@@ -118,6 +124,9 @@ class ArraySource:
                 last = limit  # the short step goes with the full step before it
             step += last - first
             yield self._window(shuffled[1], first, last, step == self.steps)
+
+    def release(self) -> None:
+        self._memory = Memory()
 
     def _window(self, order: np.ndarray | None, first: int, last: int, ends: bool) -> Window:
         """Steps ``first`` to ``last`` of a pass."""
@@ -187,6 +196,9 @@ class BatchSource:
                 yield group.window(ends)
         if error is not None:
             raise error
+
+    def release(self) -> None:
+        self._memory = Memory()
 
     def _drawn(self, epoch: int, step: int) -> Iterator[dict[str, Any]]:
         """The batches of an epoch; none is drawn past its last one."""
@@ -277,7 +289,7 @@ class Memory:
         ]
         room = sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
         if self._stretches[self._turn].nbytes < room:
-            self._stretches[self._turn] = _aligned(room)
+            self._stretches[self._turn] = _pages(room)
         stretch, offset, found = self._stretches[self._turn], 0, []
         for leaf, shape, size in zip(leaves, shapes, sizes, strict=True):
             found.append(stretch[offset : offset + size].view(leaf.dtype).reshape(shape))
@@ -290,10 +302,17 @@ def on_device(buffers: Any) -> Any:
     return jax.block_until_ready(jax.device_put(buffers))
 
 
-def _aligned(size: int) -> np.ndarray:
-    memory = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size]
+def _pages(size: int) -> np.ndarray:
+    """Memory that begins with a page, and that the system has back as soon as nobody uses it.
+
+    What malloc is given back in one thread it may keep for that thread.
+    """
+    if sys.platform == "win32":
+        return np.frombuffer(mmap.mmap(-1, size), np.uint8)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, np.uint8)
 
 
 def _read(array: Any, rows: np.ndarray | slice, into: np.ndarray) -> None:
