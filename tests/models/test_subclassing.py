@@ -647,7 +647,14 @@ def three_affine(before, inner, behind):
 Y4 = RNG.normal(size=(6, 4)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("outside", "inside"), list(itertools.product(KINDS, repeat=2)))
+PAIRS = [
+    *itertools.product(["class", "stack", "graph"], repeat=2),
+    ("class", "unbuilt stack"),
+    ("unbuilt stack", "class"),
+]
+
+
+@pytest.mark.parametrize(("outside", "inside"), PAIRS)
 def test_every_kind_of_model_trains_inside_every_other(outside, inside, tmp_path):
     inner = KINDS[inside]()
     outer = KINDS[outside](inner)
