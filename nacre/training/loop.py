@@ -248,6 +248,8 @@ class Fit:
             figures = validation.compute(self.carry, self._interrupts.is_requested)
             logs = {**logs, **{f"val_{name}": value for name, value in (figures or {}).items()}}
         epoch, self.epoch, self.step = self.epoch, self.epoch + 1, 0
+        if self.callbacks.needs_epochs:
+            self.publish(self.carry)  # once more, since the epoch is another
         self.callbacks.on_epoch_end(epoch, logs)
 
 

@@ -282,6 +282,59 @@ def test_a_callback_can_stop_the_run_and_change_weights_and_the_learning_rate():
     np.testing.assert_array_equal(model.get_weights()[0], 0)
 
 
+def test_callbacks_see_and_may_change_the_weights_at_every_hook():
+    class Watch(EachBatch):
+        def on_train_begin(self, logs=None):
+            self.model.set_weights([w * 0.5 for w in self.model.get_weights()])
+            self.weights = []
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.weights.append(self.model.get_weights())
+
+    def network():
+        model = nacre.Sequential([nacre.Input((5,)), layers.Dense(3, activation="softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    model, other, watch = network(), network(), Watch()
+    other.set_weights([w * 0.5 for w in model.get_weights()])
+    model.fit(X, Y, batch_size=14, shuffle=False, verbose=0, callbacks=[watch])
+    for i, weights in enumerate(watch.weights):
+        other.train_on_batch(X[14 * i : 14 * i + 14], Y[14 * i : 14 * i + 14])
+        same(weights, other.get_weights())
+    assert len(watch.weights) == 5
+
+
+def test_a_call_that_fails_loses_no_weights():
+    calls = []
+
+    class Fails(layers.Layer):
+        def call(self, x):
+            def count(a):
+                calls.append(1)
+                if len(calls) > 7:
+                    raise RuntimeError("the device is gone")
+                return np.zeros_like(a)
+
+            return x + jax.pure_callback(count, jax.ShapeDtypeStruct((), x.dtype), x[0, 0])
+
+    model = nacre.Sequential([nacre.Input((5,)), layers.Dense(3, activation="softmax"), Fails()])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    after = []
+
+    class Keep(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            after.append(self.model.get_weights())
+
+    with pytest.raises(Exception, match="the device is gone"):
+        model.fit(X, Y, batch_size=14, epochs=9, verbose=0, callbacks=[Keep()])
+    assert len(after) == 1
+    moved = [np.abs(a - b).max() for a, b in zip(after[0], model.get_weights(), strict=True)]
+    assert max(moved) < 0.1  # one call at most lies between
+    calls.clear()
+    model.fit(X[:28], Y[:28], batch_size=14, verbose=0)
+
+
 def test_a_callback_that_raises_leaves_a_usable_model():
     class Fail(Callback):
         def on_epoch_end(self, epoch, logs=None):
