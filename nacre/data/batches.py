@@ -97,7 +97,11 @@ class Batches:
     def inputs(self, limit: int | None) -> Iterator[Any]:
         """The inputs of the batches, at most ``limit`` of them."""
         for batch in itertools.islice(self._elements(0), limit):
-            yield examples_from(parts(batch)[0]).arrays["x"]
+            # Copies: the device may still read a batch when its maker writes the next one there.
+            arrays = examples_from(parts(batch)[0]).arrays
+            yield jax.tree.map(
+                lambda a: a if isinstance(a, jax.Array) else np.array(a), arrays["x"]
+            )
 
     def _elements(self, turn: int) -> Iterator[Any]:
         source = self.source

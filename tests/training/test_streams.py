@@ -2,6 +2,7 @@
 
 import itertools
 import linecache
+import mmap
 import os
 import subprocess
 import sys
@@ -433,6 +434,24 @@ def test_evaluate_and_predict_take_the_same_sources(fresh, tmp_path):
     on_disk = np.load(tmp_path / "x.npy", mmap_mode="r")
     assert model.evaluate(on_disk, Y, batch_size=16, verbose=0) == loss
     np.testing.assert_array_equal(model.predict(on_disk, batch_size=16), outputs)
+
+
+def test_a_generator_may_write_every_batch_into_the_same_memory():
+    def batches(buffer):
+        for number in range(20):
+            buffer[:] = number
+            yield buffer
+
+    wide = [layers.Dense(2048), layers.Dense(2048)]  # so that a batch takes a while
+    model = nacre.Sequential([nacre.Input((1024,)), *wide, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    pages = mmap.mmap(-1, 32 * 1024 * 4)  # aligned, so that the device reads it where it lies
+    buffer = np.frombuffer(pages, np.float32).reshape(32, 1024)
+    expected = model.predict(np.concatenate([b.copy() for b in batches(buffer)]))
+    np.testing.assert_array_equal(model.predict(batches(buffer)), expected)
+    pairs = ((x, x[:, :1]) for x in batches(buffer))
+    loss = np.square(expected - np.repeat(np.arange(20), 32)[:, None]).mean()
+    np.testing.assert_allclose(model.evaluate(pairs, verbose=0), loss, rtol=1e-4)
 
 
 # Steps
