@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from nacre.core.errors import explain
 
-__all__ = ["atomic_write"]
+__all__ = ["atomic_write", "remove_leftovers"]
 
 
 @contextmanager
@@ -48,6 +48,17 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             beside.unlink()
         raise
     _sync_folder(target.parent)
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what writers of ``path`` that were killed have left beside it.
+
+    The file's name may be a pattern, with ``*`` for any text. No other process may be writing it.
+    """
+    folder, name = os.path.split(os.path.realpath(path))
+    for leftover in Path(folder).glob(f".{name}.*.part"):
+        with suppress(OSError):
+            leftover.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from nacre.core.configurable import Configurable
 from nacre.core.errors import ArgumentError
+from nacre.saving.atomic import remove_leftovers
 from nacre.saving.model_file import named_leaves
 from nacre.saving.run_file import Content, RunState, load_values, run_content, save_run, set_to_run
 from nacre.training.callbacks import Callback
@@ -82,9 +83,7 @@ class BackupAndRestore(Configurable, Callback):
         return self._counter.left
 
     def resume(self, model: Any) -> RunState | None:
-        for leftover in Path(self.backup_dir).glob(f".{FILE}.*.part"):
-            with suppress(OSError):  # a file whose writer was killed; it would fill the disk
-                leftover.unlink()
+        remove_leftovers(self.path)
         return set_to_run(model, self.path) if self.path.exists() else None
 
     def restore(self, model: Any) -> None:

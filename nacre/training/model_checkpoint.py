@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from typing import Any
 
 from nacre.core.arguments import positive_integer
 from nacre.core.configurable import Configurable
 from nacre.core.errors import ArgumentError, explain
+from nacre.saving.atomic import remove_leftovers
 from nacre.training.callbacks import Callback
 from nacre.training.monitoring import Monitor
 
@@ -125,6 +127,7 @@ class ModelCheckpoint(Configurable, Callback):
         self._figure.begin()
         self._counter.begin()
         self._counter.advance(self.model.trainer.step)
+        remove_leftovers(re.sub(r"\{.*?\}", "*", os.fspath(self.filepath)))
 
     def on_chunk_end(
         self,

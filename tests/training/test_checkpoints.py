@@ -422,10 +422,73 @@ def test_the_best_model_is_tried_again_after_a_write_that_failed(tmp_path):
 
 
 def test_what_killed_writers_left_behind_is_removed(tmp_path):
-    (tmp_path / ".run.nacre.0123.part").write_bytes(b"half")
-    (tmp_path / "kept").write_bytes(b"")
-    network().fit(X, Y, callbacks=[BackupAndRestore(tmp_path)], **HOW)
-    assert os.listdir(tmp_path) == ["kept"]
+    for name in (".run.nacre.0123.part", ".03.nacre.0123.part", ".03.other.0123.part"):
+        (tmp_path / name).write_bytes(b"half")
+    callbacks = [BackupAndRestore(tmp_path), ModelCheckpoint(tmp_path / "{epoch:02d}.nacre")]
+    network().fit(X, Y, callbacks=callbacks, **HOW)
+    assert sorted(os.listdir(tmp_path)) == [".03.other.0123.part", "01.nacre"]
+
+
+# A disk of 200 kB in a mount namespace of its own, filled to the last byte between two runs.
+DISK = """
+import subprocess, sys, warnings
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+folder = Path(sys.argv[2])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)], check=True)
+from test_checkpoints import HOW, X, Y, BackupAndRestore, ModelCheckpoint, models, network
+from nacre.training.model_checkpoint import CheckpointWarning
+
+def train(model):
+    backup = BackupAndRestore(folder / "b", save_freq=1, delete_checkpoint=False)
+    checkpoint = ModelCheckpoint(folder / "m.nacre")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = model.fit(X, Y, epochs=2, callbacks=[checkpoint, backup], **HOW).history
+    assert len(history["loss"]) == 2
+    return [w.category for w in caught]
+
+assert train(network()) == []
+good = {path: path.read_bytes() for path in (folder / "m.nacre", folder / "b" / "run.nacre")}
+with open(folder / "ballast", "wb", buffering=0) as ballast:
+    try:
+        while ballast.write(bytes(1000)):
+            pass
+    except OSError:
+        pass
+(folder / "b" / "run.nacre").rename(folder / "kept")  # or there would be nothing left to do
+said = train(network())
+assert CheckpointWarning in said and set(said) == {CheckpointWarning}, said
+assert (folder / "m.nacre").read_bytes() == good[folder / "m.nacre"]
+assert not list(folder.rglob("*.part"))
+(folder / "kept").rename(folder / "b" / "run.nacre")
+assert models.load_model(folder / "m.nacre").trainer.epoch == 2
+(folder / "ballast").unlink()
+(folder / "b" / "run.nacre").unlink()
+assert train(network()) == []
+assert (folder / "b" / "run.nacre").exists()
+"""
+
+
+def can_mount():
+    unshare = ["unshare", "--map-root-user", "--mount", "true"]
+    try:
+        return subprocess.run(unshare, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs a mount namespace of one's own")
+def test_a_disk_with_no_byte_left(tmp_path):
+    command = [sys.executable, "-c", DISK, str(Path(__file__).parent), str(tmp_path)]
+    ended = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 # SIGKILL
