@@ -1,4 +1,4 @@
-"""Settings: the default data type, the precision policy, the smallest number."""
+"""Settings: the default data type, the precision policy, the smallest number, and signals."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from nacre.core.dtypes import (
     set_floatx,
 )
 from nacre.core.errors import ArgumentError, explain
+from nacre.training.interrupts import handle_termination, handles_termination
 
 __all__ = [
     "backend",
     "dtype_policy",
     "epsilon",
     "floatx",
+    "handle_termination",
+    "handles_termination",
     "image_data_format",
     "set_dtype_policy",
     "set_epsilon",
