@@ -55,16 +55,29 @@ class Ahead:
         """Whether somebody is waiting for the next item."""
         return self._awaited
 
-    def take(self, given_up: Callable[[], bool] = lambda: False) -> Any:
-        """The next item; None after the last, or when waiting has been given up."""
+    def take(
+        self,
+        given_up: Callable[[], bool] = lambda: False,
+        instead: Callable[[], Any] = lambda: None,
+    ) -> Any:
+        """The next item; None after the last, or when waiting has been given up.
+
+        Args:
+            given_up: whether to wait no longer; looked at now and then.
+            instead: what to take when the item keeps us waiting, or None to go on waiting.
+        """
         if self._thread is None:
             self._start()
         with self._changed:
             self._awaited = True
             self._changed.notify_all()
-            while not self._ready and not self._ended and not given_up():
-                self._changed.wait(POLL)
+            item = None
+            while not self._ready and not self._ended and not given_up() and item is None:
+                if not self._changed.wait(POLL):
+                    item = instead()
             self._awaited = False
+            if item is not None:
+                return item
             if self._ready:
                 item = self._ready.popleft()
                 self._changed.notify_all()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -75,6 +76,10 @@ class Source(Protocol):
         """
         ...
 
+    def partial(self) -> Window | None:
+        """What there is of the next window, if its maker is held up; from another thread."""
+        ...
+
     def release(self) -> None:
         """Give back the memory of the windows, once none of them is used any more."""
         ...
@@ -124,6 +129,9 @@ class ArraySource:
                 last = limit  # the short step goes with the full step before it
             step += last - first
             yield self._window(shuffled[1], first, last, step == self.steps)
+
+    def partial(self) -> Window | None:
+        return None
 
     def release(self) -> None:
         self._memory = Memory()
@@ -175,9 +183,11 @@ class BatchSource:
         self._running: Iterator[dict[str, Any]] | None = None
         self._begun = 0
         self._memory = Memory()
+        self._group: Group | None = None
+        self._filling = threading.Lock()
 
     def windows(self, epoch: int, step: int, hurry: Callable[[], bool]) -> Iterator[Window]:
-        group = Group(self._memory)
+        self._group = group = Group(self._memory)
         batches = self._drawn(epoch, step)
         error: Exception | None = None
         while True:
@@ -185,17 +195,27 @@ class BatchSource:
                 batch = next(batches, None)
             except Exception as raised:  # what came before it is trained on first
                 error, batch = raised, None
-            if group.filled and (batch is None or not group.fits(batch)):
-                yield group.window(ends=False)
+            with self._filling:
+                due = group.filled and (batch is None or not group.fits(batch))
+                window = group.window(ends=False) if due else None
+            if window is not None:
+                yield window
             if batch is None:
                 break
-            group.add(batch)
             step += 1
-            ends = step == self._limit
-            if ends or group.full or hurry():
-                yield group.window(ends)
+            with self._filling:
+                group.add(batch)
+                ends = step == self._limit
+                window = group.window(ends) if ends or group.full or hurry() else None
+            if window is not None:
+                yield window
         if error is not None:
             raise error
+
+    def partial(self) -> Window | None:
+        with self._filling:
+            group = self._group
+            return group.window(ends=False) if group is not None and group.filled else None
 
     def release(self) -> None:
         self._memory = Memory()

@@ -295,7 +295,7 @@ class Streamed:
         self._window, self._done = None, 0
         if self._ahead is None:
             self._ahead = self._begin(request.epoch, request.step, request.last)
-        self._window = self._ahead.take(request.given_up)
+        self._window = self._ahead.take(request.given_up, self.source.partial)
 
     def _begin(self, epoch: int, step: int, last: int) -> Ahead:
         source, offset = self.source, self._offset

@@ -140,6 +140,25 @@ def test_what_came_before_an_error_is_handed_over_first():
         next(windows)
 
 
+def test_what_has_been_gathered_can_be_had_before_its_time():
+    asked = []
+
+    def batches():
+        for number in range(3):
+            asked.append(source.partial() if number == 2 else None)
+            yield np.full((2, 1), number, np.float32)
+
+    source = BatchSource(Batches(batches()))
+    assert source.partial() is None
+    (rest,) = source.windows(0, 0, never)
+    early = asked[2]
+    assert [int(step[0, 0]) for step in steps_of(early)] == [0, 1]
+    assert [int(step[0, 0]) for step in steps_of(rest)] == [2]
+    assert (early.ends, rest.ends) == (False, False)
+    assert source.partial() is None
+    assert ArraySource(examples_from(np.zeros((3, 1))), 1, None).partial() is None
+
+
 def test_memory_is_used_in_turn_and_aligned_for_the_device():
     memory = Memory()
     like = {"x": np.zeros((1, 5), np.uint8), "y": np.zeros(1, np.float32)}

@@ -454,6 +454,23 @@ def test_a_generator_may_write_every_batch_into_the_same_memory():
     np.testing.assert_allclose(model.evaluate(pairs, verbose=0), loss, rtol=1e-4)
 
 
+def test_what_has_been_drawn_is_trained_on_while_the_next_is_awaited(fresh):
+    trained = threading.Event()
+
+    class Watch(Callback):
+        def on_chunk_end(self, epoch, steps_done, steps_total, examples_done, logs):
+            if steps_done == 3:
+                trained.set()
+
+    def slow():
+        yield from cut()[:3]
+        assert trained.wait(60)  # it comes only when somebody has seen the three
+        yield from cut()[3:]
+
+    expected = run(fresh(), Again(cut()), epochs=1)
+    assert_same(run(fresh(), slow(), epochs=1, callbacks=[Watch()]), expected)
+
+
 # Steps
 
 
