@@ -165,15 +165,17 @@ def test_steps_against_a_loop_written_by_hand():
     model = classifier(optimizer="sgd", dropout=0.0)
     apply, params, state = nacre.lift(model)
     losses = []
+
+    def loss(params, state, x, y):
+        outputs, new_state, _ = apply(params, state, x, training=True)
+        return -jnp.mean(jnp.log(outputs[jnp.arange(len(y)), y])), new_state
+
+    slope = jax.jit(jax.value_and_grad(loss, has_aux=True))
     for _ in range(2):
         for start in range(0, 70, 16):  # the last batch has 6 examples, and is not padded
             x, y = X[start : start + 16], Y[start : start + 16]
 
-            def loss(params, x=x, y=y):
-                outputs, new_state, _ = apply(params, state, x, training=True)  # noqa: B023
-                return -jnp.mean(jnp.log(outputs[jnp.arange(len(y)), y])), new_state
-
-            (value, state), gradients = jax.value_and_grad(loss, has_aux=True)(params)
+            (value, state), gradients = slope(params, state, x, y)
             params = jax.tree.map(lambda p, g: p - 0.01 * g, params, gradients)
             losses.append((float(value), len(x)))
     history = model.fit(X, Y, epochs=2, batch_size=16, shuffle=False, verbose=0).history
