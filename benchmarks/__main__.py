@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data, results
+from benchmarks import data, page, readme, results
 from benchmarks.frameworks import FRAMEWORKS
+from benchmarks.results import in_words
 from benchmarks.runner import THREADS, measure
 from benchmarks.workloads import WORKLOADS
 
@@ -57,12 +58,7 @@ def show(result: dict[str, Any]) -> None:
     for name, why in result["left out"].items():
         print(f"  left out: {FRAMEWORKS[name].label}: {why}")
     for goal in result["goals"]:
-        mark = "reached" if goal["reached"] else "MISSED "
-        peers = "best of " if len(goal["peers"]) > 1 else ""
-        print(
-            f"  {mark} {goal['figure']}: {goal['share']:.3f} of {peers}"
-            f"{FRAMEWORKS[goal['best peer']].label}, at most {goal['at most']}"
-        )
+        print(f"  {in_words(goal)}")
     sys.stdout.flush()
 
 
@@ -91,7 +87,10 @@ def main(arguments: list[str] | None = None) -> None:
                 "seconds": round(time.perf_counter() - began),
             }
             show(results.write(workload, values, left_out, facts, output))
-    print(f"\nResults: {output}")
+    page.write(output)
+    if output == results.RESULTS:
+        readme.write()
+    print(f"\nResults: {output}, drawn in index.html")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,18 @@ def sequences(folder: Path) -> dict[str, Arrays]:
     return _random(1024, 50, 32)
 
 
+def on_disk(folder: Path) -> dict[str, Arrays]:
+    """Random numbers in the shape of digits, mapped from a file of 320 MiB; written once."""
+    path, count, width, block = folder / "on_disk.bin", 107_000, 28 * 28, 1000
+    random = np.random.default_rng(0)
+    if not path.exists():
+        with path.open("wb") as file:
+            for _ in range(count // block):
+                file.write(random.random((block, width), np.float32))
+    x = np.memmap(path, np.float32, "r", shape=(count, width))
+    return {"train": (x, random.integers(0, 10, count, np.int32))}
+
+
 def narrow(folder: Path) -> dict[str, Arrays]:
     return _random(3200, 16)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import time
 from collections.abc import Callable, Iterator
@@ -95,7 +96,12 @@ def cold_start(workload: Workload, framework: str, folder: Path) -> Iterator[Fig
 
 def importing(workload: Workload, framework: str, folder: Path) -> Iterator[Figures]:
     package = FRAMEWORKS[framework].packages[0]
-    yield {"s to import": seconds(lambda: importlib.import_module(package))}
+    if package != "nacre":
+        yield {"s to import": seconds(lambda: importlib.import_module(package))}
+        return
+    below = seconds(lambda: importlib.import_module("jax"))
+    own = seconds(lambda: importlib.import_module(package))
+    yield {"s to import": below + own, "s to import, JAX being there": own}
 
 
 def prediction(workload: Workload, framework: str, folder: Path) -> Iterator[Figures]:
@@ -136,6 +142,38 @@ def depth(workload: Workload, framework: str, folder: Path) -> Iterator[Figures]
     }
 
 
+def streamed_memory(workload: Workload, framework: str, folder: Path) -> Iterator[Figures]:
+    """What a run over a file ten times the budget holds beyond the process at rest before it.
+
+    A run over a few windows goes first, so that what is compiled for it is there already.
+    """
+    module = framework_module(framework)
+    budget: Any = importlib.import_module("nacre.data.budget")
+    x, labels = data.load(workload.data, folder, workload.examples)["train"]
+    y = module.prepared(x, labels, classes_of(workload))[1]
+    budget.set_data_budget(x.nbytes // 10)
+    window = budget.chunk_size()
+    network = module.Network(workload, x.shape[1:])
+    rows = 3 * window // x[:1].nbytes
+    network.fit(x[:rows], y[:rows], 1)
+    gc.collect()
+    forget_peak_memory()
+    before = peak_memory()
+    network.fit(x, y, workload.epochs)
+    more = peak_memory() - before
+    allowed = (budget.data_budget() + 2 * window) / 2**20
+    yield {
+        "MiB more than at rest": more,
+        "share of the budget and two windows": more / allowed,
+        "MiB at the peak": peak_memory(),
+    }
+
+
+def forget_peak_memory() -> None:
+    """Let the peak begin anew, from what the process holds now."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory() -> float:
     """The most memory this process has held, in MiB; unlike rusage's, not the parent's too."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -146,5 +184,13 @@ def peak_memory() -> float:
 
 MEASURES: dict[str, Callable[..., Iterator[Figures]]] = {
     function.__name__: function
-    for function in (steps, steps_and_callback, cold_start, importing, prediction, depth)
+    for function in (
+        steps,
+        steps_and_callback,
+        cold_start,
+        importing,
+        prediction,
+        depth,
+        streamed_memory,
+    )
 }

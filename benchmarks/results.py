@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.frameworks import FRAMEWORKS
-from benchmarks.workloads import GOALS, Workload
+from benchmarks.workloads import GOALS, WORKLOADS, Goal, Workload
 
-__all__ = ["RESULTS", "describe", "goals_of", "read_all", "spread", "write"]
+__all__ = ["RESULTS", "describe", "goals_of", "groups", "in_words", "read_all", "spread", "write"]
 
 RESULTS = Path(__file__).parent / "results"
+SHARED_FACTS = ("date", "processor", "cores", "memory", "system", "versions", "command", "digits")
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -57,26 +58,50 @@ def _version(package: str) -> str:
 
 
 def goals_of(workload: str, values: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
-    """Each goal of a workload with the share that was measured."""
-    found = []
-    for goal in GOALS:
-        medians = {k: statistics.median(v) for k, v in values.get(goal.figure, {}).items()}
-        peers = {name: medians[name] for name in goal.peers if name in medians}
-        if goal.workload != workload or not peers or "nacre" not in medians:
-            continue
-        best = min(peers, key=lambda name: peers[name])
-        share = medians["nacre"] / peers[best]
-        found.append(
-            {
-                "figure": goal.figure,
-                "peers": list(goal.peers),
-                "best peer": best,
-                "share": round(share, 4),
-                "at most": goal.share,
-                "reached": share <= goal.share,
-            }
-        )
-    return found
+    """Each goal of a workload with the share that was measured, None if it was not."""
+    return [
+        measured(goal, values.get(goal.figure, {})) for goal in GOALS if goal.workload == workload
+    ]
+
+
+def measured(goal: Goal, by_framework: dict[str, list[float]]) -> dict[str, Any]:
+    """A goal, the share of it that was measured, and whether that is within bounds."""
+    medians = {name: statistics.median(runs) for name, runs in by_framework.items()}
+    peers = {name: medians[name] for name in goal.peers if name in medians}
+    best = min(peers, key=lambda name: peers[name]) if peers else None
+    share = medians.get("nacre")
+    if share is not None and goal.peers:
+        share = None if best is None else share / peers[best]
+    return {
+        "figure": goal.figure,
+        "peers": list(goal.peers),
+        "best peer": best,
+        "share": None if share is None else round(share, 4),
+        "at most": goal.share,
+        "reached": None if share is None else share <= goal.share,
+    }
+
+
+def in_words(goal: dict[str, Any]) -> str:
+    """Whether a goal was reached, and by how much, as a line."""
+    of = ""
+    if goal["peers"]:
+        peer = goal["best peer"] or goal["peers"][0]
+        best = "the best peer, " if len(goal["peers"]) > 1 else ""
+        of = f" of {best}{FRAMEWORKS[peer].label}"
+    if goal["share"] is None:
+        return f"not measured: {goal['figure']}"
+    mark = "reached" if goal["reached"] else "MISSED"
+    return f"{mark}: {goal['figure']}, {goal['share']:.4g}{of}; at most {goal['at most']:g}"
+
+
+def groups(kept: dict[str, dict[str, Any]]) -> list[tuple[list[str], dict[str, Any]]]:
+    """The workloads by where, when and with what they were measured, and one result of each."""
+    found: dict[str, tuple[list[str], dict[str, Any]]] = {}
+    for name, result in kept.items():
+        key = json.dumps([result[fact] for fact in SHARED_FACTS])
+        found.setdefault(key, ([], result))[0].append(name)
+    return list(found.values())
 
 
 def write(
@@ -109,8 +134,10 @@ def write(
 
 
 def read_all(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
-    """The results that are kept, by workload."""
+    """The results that are kept, by workload, in the order of the workloads."""
+    paths = {name: folder / f"{name}.json" for name in WORKLOADS}
     return {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(folder.glob("*.json"))
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name, path in paths.items()
+        if path.exists()
     }
