@@ -26,7 +26,11 @@ from nacre.data import Dataset, set_data_budget
 ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((70, 5)).astype(np.float32)
-Y = (X @ RNG.standard_normal((5, 3)) + 0.1 * RNG.standard_normal((70, 3))).argmax(-1)
+Y = (
+    (X @ RNG.standard_normal((5, 3)) + 0.1 * RNG.standard_normal((70, 3)))
+    .argmax(-1)
+    .astype(np.int32)
+)
 TWO_STEPS = 2 * 16 * 24 * 2  # bytes: two windows, each of two steps of 16 examples of 24 bytes
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
