@@ -81,7 +81,7 @@ def on_disk(folder: Path) -> dict[str, Arrays]:
     if not path.exists():
         with path.open("wb") as file:
             for _ in range(count // block):
-                file.write(random.random((block, width), np.float32))
+                random.random((block, width), np.float32).tofile(file)
     x = np.memmap(path, np.float32, "r", shape=(count, width))
     return {"train": (x, random.integers(0, 10, count, np.int32))}
 
