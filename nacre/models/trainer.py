@@ -387,9 +387,9 @@ class Trainer:
 
             parts = self.parts()  # a change of trainable counts from the next fit on
 
-            def publish(carry: Carry) -> None:
+            def publish(carry: Carry, epoch: int) -> None:
                 self._publish(parts, carry)
-                self.epoch = max(self.epoch, offset + run.epoch)
+                self.epoch = max(self.epoch, offset + epoch)
 
             run = Fit(
                 feed,
@@ -430,7 +430,7 @@ class Trainer:
                 run.run(first, last)
             finally:
                 with Interrupts():
-                    run.publish(self._finalized(run.carry))
+                    run.publish(self._finalized(run.carry), run.epoch)
             listeners.on_train_end({})
 
     def _training_data(

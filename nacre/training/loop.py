@@ -71,7 +71,8 @@ class Fit:
         constants: what they read, asked for before each call, so that a new learning rate counts.
         callbacks: what to tell.
         validation: what to compute after epochs, or None.
-        publish: give the model its weights from a carry, which is done after every call.
+        publish: give the model its weights from a carry, and the number of epochs that are done;
+            this is called after every call.
         reload: the carry to go on with, since callbacks may have changed the model.
         stopped: whether a callback has asked to stop.
 
@@ -94,7 +95,7 @@ class Fit:
         constants: Callable[[], Constants],
         callbacks: CallbackList,
         validation: Validation | None,
-        publish: Callable[[Carry], None],
+        publish: Callable[[Carry, int], None],
         reload: Callable[[Carry], Carry],
         stopped: Callable[[], bool],
     ) -> None:
@@ -180,7 +181,7 @@ class Fit:
         rows = np.asarray(table)
         with interrupts.held:  # so that the weights are all from one call
             self.carry = carry
-            self.publish(carry)
+            self.publish(carry, self.epoch)
         steps = sum(full + short for _, full, short, _ in segments)
         self._pace.note(steps, time.perf_counter() - started)
         logs = [call.program.logs(row) for row in rows[: len(segments)]]
@@ -249,7 +250,7 @@ class Fit:
             logs = {**logs, **{f"val_{name}": value for name, value in (figures or {}).items()}}
         epoch, self.epoch, self.step = self.epoch, self.epoch + 1, 0
         if self.callbacks.needs_epochs:
-            self.publish(self.carry)  # once more, since the epoch is another
+            self.publish(self.carry, self.epoch)  # once more, since the epoch is another
         self.callbacks.on_epoch_end(epoch, logs)
 
 

@@ -474,6 +474,22 @@ def give_back_free_memory():
         trim(0)
 
 
+def test_the_data_leave_the_device_with_the_run():
+    """At once, and not when Python happens to look for cycles."""
+    x = np.ones((50, 999), np.float32)
+    model = nacre.Sequential([nacre.Input((999,)), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    callbacks = [EachEpoch()]
+    gc.disable()
+    try:
+        model.fit(x, x[:, :2], validation_split=0.2, callbacks=callbacks, verbose=0)
+        model.evaluate(x, x[:, :2], verbose=0)
+        model.predict(x)
+        assert [a.shape for a in jax.live_arrays() if 999 in a.shape and len(a) > 2] == [(999, 2)]
+    finally:
+        gc.enable()
+
+
 def resident_bytes():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
