@@ -235,6 +235,7 @@ class Trainer:
                 segments = segments_in_a_call(data.count, shuffled=shuffle)
                 program = self._program(kind, data.arrays, size, data.count % size, segments)
                 feed = Resident(program, data.on_device(), data.count, order, steps, offset)
+                stack.callback(feed.close)
                 return feed, self._objective(data.arrays)
             source: Source = ArraySource(data, size, order, steps)
         else:
@@ -347,6 +348,7 @@ class Trainer:
         state = earlier.resume(self.model)
         if state is not None:
             initial_epoch = state.epoch
+        steps_per_epoch = _whole("steps_per_epoch", steps_per_epoch)
         size = _batch_size(batch_size, x, steps_per_epoch)
         data, held_out = self._training_data(
             x, y, sample_weight, class_weight, validation_split, validation_data, shuffle=shuffle
@@ -358,7 +360,7 @@ class Trainer:
                 "fit",
                 data,
                 size,
-                _whole("steps_per_epoch", steps_per_epoch),
+                steps_per_epoch,
                 stack,
                 shuffle=shuffle,
                 offset=offset,
@@ -576,9 +578,10 @@ class Trainer:
             data: Examples | Batches = Batches(x)
         else:
             data = examples_from(x, y, sample_weight)
+        steps = _whole("steps", steps)
         size = _batch_size(batch_size, x, steps)
         with ExitStack() as stack:
-            feed, objective = self._feed("evaluate", data, size, _whole("steps", steps), stack)
+            feed, objective = self._feed("evaluate", data, size, steps, stack)
             listeners = stack.enter_context(
                 CallbackList(
                     [callbacks, _progress(verbose)],
@@ -601,10 +604,10 @@ class Trainer:
         callbacks: Any,
         steps: int | None = None,
     ) -> Any:
-        predictor, size = self._predictor, _batch_size(batch_size, x, steps)
+        limit = _whole("steps", steps)
+        predictor, size = self._predictor, _batch_size(batch_size, x, limit)
         if predictor is not None and predictor.holds and predictor.knows(x) and not callbacks:
             return jax.tree.map(np.asarray, predictor.compute(x))
-        limit = _whole("steps", steps)
         if yields_batches(x):
             data = Batches(x)
             batches, count = data.inputs(limit), limit or data.count
@@ -658,7 +661,7 @@ def _batch_size(size: int | None, x: Any = None, steps: int | None = None) -> in
         if steps is None or yields_batches(x):
             return DEFAULT_BATCH_SIZE
         # As many steps as were asked for.
-        return -(-len(jax.tree.leaves(x)[0]) // _positive("the number of steps", steps))
+        return -(-len(jax.tree.leaves(x)[0]) // steps)
     return _positive("batch_size", size)
 
 

@@ -29,18 +29,18 @@ class Pace:
 
     def __init__(self, single: bool = False) -> None:
         self.single = single
-        self.steps = 1  # the first call compiles; a step on its own tells little about the pace
+        self.steps = 1
+        self._previous = 0.0  # seconds a step, in the call before the last
         self._calls = 0
 
     def note(self, steps: int, seconds: float) -> None:
         """Learn from a call of ``steps`` that took ``seconds``."""
         self._calls += 1
-        if self.single:
+        if self.single or self._calls == 1:  # the first call compiles
             return
-        if self._calls == 1:
-            self.steps = 4
-            return
-        fitting = steps * LONGEST_CALL / max(seconds, 1e-9)
+        pace = max(seconds / steps, 1e-9)
+        fitting = LONGEST_CALL / max(pace, self._previous)
+        self._previous = pace
         self.steps = int(max(1, min(fitting, self.steps * 16, 10**9)))
 
 
