@@ -180,7 +180,7 @@ def transfers_of(transfers, model, epochs, **options):
 
 def test_more_epochs_cost_no_more_calls_and_transfers(trained, transfers):
     model, *_ = trained
-    short = transfers_of(transfers, model, 50)
+    short = transfers_of(transfers, model, 56)
     long = transfers_of(transfers, model, 60)
     assert short == long
     assert long["calls"] <= 5, long  # 1, 1, 16 and 256 steps, then the rest

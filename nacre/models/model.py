@@ -374,7 +374,7 @@ class Model(Layer):
         Returns:
             A :class:`History` whose ``history`` maps each name to its value after each epoch.
 
-        Arrays larger than the budget (:func:`nacre.config.set_data_budget`) and arrays on disk
+        Arrays larger than the budget (:func:`nacre.data.set_data_budget`) and arrays on disk
         (``np.memmap``) are read a chunk at a time, with the same numbers to the bit. Batches and
         chunks are prepared in the background while the one before is trained on.
         """
