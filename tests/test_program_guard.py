@@ -89,15 +89,9 @@ def trained():
     return model, plain, validation
 
 
-# Beside the programs of steps, a first run may compile one to fill each shape of the optimizer's
-# slots, and one to make a zero.
-SMALL_PROGRAMS = 5
-
-
 def test_programs_of_a_first_and_a_second_fit(trained):
     _, plain, validation = trained
-    assert plain.names["_segments"] == 1, plain.names
-    assert plain.names.total() - 1 <= SMALL_PROGRAMS, plain.names
+    assert plain.names == {"_segments": 1}, plain.names  # the slots are filled on the host
     assert validation.names == {"_segments": 1}, validation.names  # and no other one to train
 
 

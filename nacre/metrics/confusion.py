@@ -61,7 +61,7 @@ class _Counting(Metric):
         return np.atleast_1d(np.asarray(self.thresholds, np.float64))
 
     def init(self) -> State:
-        zeros = jnp.zeros(self._levels().shape, self.dtype or "float32")
+        zeros = np.zeros(self._levels().shape, jnp.dtype(self.dtype or "float32"))
         return {**super().init(), **dict.fromkeys(COUNTS, zeros)}
 
     def update(self, state: State, y_true: Any, y_pred: Any, sample_weight: Any = None) -> State:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nacre.core.dtypes import epsilon
 from nacre.core.errors import ArgumentError, ShapeError, explain
@@ -72,7 +73,7 @@ class IoU(Metric):
 
     def init(self) -> State:
         size = (self.num_classes, self.num_classes)
-        return {**super().init(), "confusion": jnp.zeros(size, self.dtype or "float32")}
+        return {**super().init(), "confusion": np.zeros(size, jnp.dtype(self.dtype or "float32"))}
 
     def update(self, state: State, y_true: Any, y_pred: Any, sample_weight: Any = None) -> State:
         t, y = jnp.asarray(y_true), jnp.asarray(y_pred)
@@ -95,7 +96,7 @@ class IoU(Metric):
         if self.ignore_class is not None:
             counts = counts & (t != self.ignore_class)
         t, y, weights = (jnp.where(counts, a, 0) for a in (t, y, weights))
-        return {**state, "confusion": state["confusion"].at[t, y].add(weights)}
+        return {**state, "confusion": jnp.asarray(state["confusion"]).at[t, y].add(weights)}
 
     def compute(self, state: State) -> jax.Array:
         confusion = state["confusion"].astype("float32")

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nacre.core.registry import register, snake_case
 from nacre.core.scope import mask_of
@@ -41,7 +42,7 @@ class Sum(Metric):
         super().__init__(dtype, name)
 
     def init(self) -> State:
-        return {**super().init(), "total": jnp.zeros((), self.dtype or "float32")}
+        return {**super().init(), "total": np.zeros((), jnp.dtype(self.dtype or "float32"))}
 
     def update(self, state: State, values: Any, sample_weight: Any = None) -> State:
         values = floating(values)
@@ -76,7 +77,7 @@ class Mean(Metric):
         super().__init__(dtype, name)
 
     def init(self) -> State:
-        zero = jnp.zeros((), self.dtype or "float32")
+        zero = np.zeros((), jnp.dtype(self.dtype or "float32"))
         return {**super().init(), "total": zero, "count": zero}
 
     def update(self, state: State, values: Any, sample_weight: Any = None) -> State:

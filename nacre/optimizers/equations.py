@@ -75,4 +75,4 @@ def _filled(array: Any, value: float) -> jax.Array:
     filled = np.full(array.shape, value, array.dtype)
     if isinstance(array, jax.Array) and len(array.sharding.device_set) > 1:
         return jax.device_put(filled, array.sharding)
-    return jnp.array(filled)
+    return jax.device_put(filled)

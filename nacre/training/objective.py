@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nacre import losses as loss_functions, metrics as metric_functions
 from nacre.core.errors import ArgumentError, DataError, explain, unknown_name
@@ -184,9 +185,9 @@ class Objective:
 
     def initial(self) -> dict[str, Any]:
         """The totals before the first batch."""
-        totals: dict[str, Any] = {"count": jnp.zeros((), jnp.float32)}
+        totals: dict[str, Any] = {"count": np.zeros((), np.float32)}
         for name in self._loss_names():
-            totals[name] = jnp.zeros((), jnp.float32)
+            totals[name] = np.zeros((), np.float32)
         for name, metric, _, _ in self._named_metrics():
             totals[f"metric {name}"] = metric.init()
         return totals
