@@ -22,7 +22,7 @@ from nacre.core.variables import Variable
 
 __all__ = ["Metric", "State"]
 
-State = dict[str, jax.Array]
+State = dict[str, Any]
 
 
 class Metric(Configurable):
