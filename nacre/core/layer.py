@@ -488,8 +488,14 @@ class Layer(Configurable):
 
     @property
     def name(self) -> str:
-        """The name given, or the class's name in snake case."""
-        return self._internals.name or snake_case(type(self).__name__)
+        """The name given; or that in the model or layer it was first put into, as in ``summary``."""
+        own = self._internals
+        owner = None if own.name is not None or own.owner is None else own.owner()
+        try:
+            children = [] if owner is None else list(owner.children())
+        except AttributeError:  # it is still being made
+            children = []
+        return next((name for name, child in children if child is self), _base_name(self))
 
     @name.setter
     def name(self, name: str) -> None:
@@ -575,6 +581,16 @@ class Layer(Configurable):
         structure_changed()
 
     # The tree of layers
+
+    def __getattr__(self, name: str) -> Any:
+        # There is no such attribute: a weight that was made by self.weight(name, ...) serves as one.
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        own = self._internals
+        if name in own.variables:
+            return own.variables[name]
+        hint = "" if own.variables or own.built else "; it has no weights before it is built"
+        raise AttributeError(f"{self._where()} has no attribute {name!r}{hint}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Layer | Variable | list | tuple | dict):
@@ -789,6 +805,11 @@ def _draw_below(root: Layer) -> None:
             layer.set_weights(values)
 
 
+def _base_name(layer: Layer) -> str:
+    """The name given, or the class's name in snake case."""
+    return layer._internals.name or snake_case(type(layer).__name__)
+
+
 def unique_names(layers: Sequence[Layer]) -> list[str]:
     """A name for each layer: its own, or its class's with a number (``dense``, ``dense_1``)."""
     given = {layer._internals.name for layer in layers} - {None}
@@ -796,7 +817,7 @@ def unique_names(layers: Sequence[Layer]) -> list[str]:
     counts: dict[str, int] = {}
     names: list[str] = []
     for layer in layers:
-        name = base = layer.name
+        name = base = _base_name(layer)
         if layer._internals.name is None:
             while name in taken or name in given:
                 counts[base] = counts.get(base, 0) + 1

@@ -23,11 +23,8 @@ from nacre.datasets.tar import read_tar
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 PEAK = 8 << 20  # the bytes that reading a hostile file may take
 
-files = settings(
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+RELAXED = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+files = settings(max_examples=300, **RELAXED)
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
@@ -167,17 +164,14 @@ def test_a_claimed_size_takes_no_memory(tmp_path):
     assert peak_of(lambda: read_idx(path, most_bytes=1 << 20)) < PEAK
 
 
-@files
-@given(content=st.binary(max_size=64), compressed=st.booleans())
-def test_idx_survives_any_bytes(tmp_path, content, compressed):
+def any_bytes_as_idx(tmp_path, data, compressed):
+    content = data.draw(st.binary(max_size=64))
     path = write(tmp_path, gzip.compress(content) if compressed else content)
     with contextlib.suppress(FileFormatError):
         read_idx(path, most_bytes=1 << 20)
 
 
-@files
-@given(data=st.data(), compressed=st.booleans())
-def test_idx_survives_damage(tmp_path, data, compressed):
+def damaged_idx(tmp_path, data, compressed):
     content = bytearray(COMPRESSED if compressed else idx_bytes(IMAGES))
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(content) - 1))
@@ -258,9 +252,7 @@ def test_tar_refuses_impossible_sizes(tmp_path, text):
     assert peak_of(lambda: read_all(path)) < PEAK
 
 
-@files
-@given(data=st.data(), compressed=st.booleans())
-def test_tar_survives_damage(tmp_path, data, compressed):
+def damaged_tar(tmp_path, data, compressed):
     content = bytearray(gzip.compress(SMALL) if compressed else SMALL)
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, min(len(content), 1024) - 1))
@@ -271,3 +263,21 @@ def test_tar_survives_damage(tmp_path, data, compressed):
     except FileFormatError:
         return
     assert sum(map(len, read.values())) <= 1 << 20
+
+
+ATTACKS = [any_bytes_as_idx, damaged_idx, damaged_tar]
+
+
+@pytest.mark.parametrize("attempt", ATTACKS, ids=lambda attempt: attempt.__name__)
+@files
+@given(data=st.data(), compressed=st.booleans())
+def test_hostile_files_are_read_or_refused(tmp_path, attempt, data, compressed):
+    attempt(tmp_path, data, compressed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", ATTACKS, ids=lambda attempt: attempt.__name__)
+@settings(max_examples=10_000, **RELAXED)
+@given(data=st.data(), compressed=st.booleans())
+def test_ten_thousand_hostile_files(tmp_path, attempt, data, compressed):
+    attempt(tmp_path, data, compressed)

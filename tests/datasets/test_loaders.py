@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from nacre.core.errors import ArgumentError, BuildError, FileFormatError
 from nacre.datasets import (
@@ -326,9 +326,7 @@ def test_spoken_digits_refuse(own, content):
         spoken_digits.load_data()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
-def test_a_damaged_recording_is_read_or_refused(data):
+def damaged_recording(data):
     content = bytearray(GOOD)
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, 47))] = data.draw(st.integers(0, 255))
@@ -337,6 +335,19 @@ def test_a_damaged_recording_is_read_or_refused(data):
     except FileFormatError:
         return
     assert len(samples) <= len(content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_damaged_recording_is_read_or_refused(data):
+    damaged_recording(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=10_000, deadline=None)
+@given(data=st.data())
+def test_ten_thousand_damaged_recordings(data):
+    damaged_recording(data)
 
 
 @real("fsdd")
