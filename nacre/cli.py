@@ -23,7 +23,11 @@ INTERRUPTED = 130  # what shells report for a program stopped by Ctrl-C
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if "run" not in options:
+        parser.print_help()
+        return 0
     if options.data is not None:
         os.environ["NACRE_DATA"] = str(options.data)
     try:
@@ -43,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Deep learning that reads like Keras and runs like a compiled program.",
     )
     parser.add_argument("--version", action="version", version=f"nacre {metadata.version('nacre')}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
         "--data", type=Path, metavar="FOLDER", help="where data sets lie (default: $NACRE_DATA)"

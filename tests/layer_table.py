@@ -54,6 +54,8 @@ CASES = [
     Case("Dense", {"units": 5}),
     Case("Dense", {"units": 5, "activation": "tanh"}, SEQUENCE, 0, (1,), True, "sequence"),
     Case("Dense", {"units": 2, "use_bias": False, "kernel_regularizer": "l2"}, variant="no-bias"),
+    Case("Rescaling", {"scale": 0.5, "offset": -1.0}, IMAGE, 0, (1, 2)),
+    Case("Rescaling", {"scale": [0.5, 2.0, 1.0]}, SEQUENCE, 0, (1,), True, "each"),
     Case("Embedding", WORDS, (4, 5), 9, (1,)),
     Case(
         "Embedding",

@@ -27,7 +27,9 @@ def lines_of(text: str) -> dict[str, str]:
 
 
 def test_info_in_plain_lines(capsys, places):
-    (places / "data" / "mnist").mkdir(parents=True)
+    for name in ("mnist/train.gz", "iris/.iris.csv.part"):
+        (places / "data" / name).parent.mkdir(parents=True)
+        (places / "data" / name).touch()
     (places / "data" / "README.md").touch()
     assert cli.main(["info"]) == 0
     facts = lines_of(capsys.readouterr().out)
@@ -88,12 +90,17 @@ def test_errors_come_without_a_traceback(monkeypatch, capsys, error, status, sai
     assert capsys.readouterr().err == said
 
 
-@pytest.mark.parametrize("arguments", [[], ["dance"], ["demo", "--epochs", "0"]])
+@pytest.mark.parametrize("arguments", [["dance"], ["demo", "--epochs", "0"]])
 def test_wrong_usage(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     assert caught.value.code == 2
     assert "usage: nacre" in capsys.readouterr().err
+
+
+def test_without_a_command_it_says_what_there_is(capsys):
+    assert cli.main([]) == 0
+    assert "train a network on handwritten digits" in capsys.readouterr().out
 
 
 def test_the_module_and_the_script_are_the_same_program():

@@ -87,7 +87,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ArgumentError:
     """The error for a name that is not registered, with the nearest one that is."""
-    names = sorted(known)
+    names = sorted(name for name in known if not name.lower().endswith("wrapper"))
     guess = nearest(name, names)
     fix = f"did you mean {guess!r}?" if guess else f"pass a name above or your own {kind}."
     return ArgumentError(

@@ -488,7 +488,7 @@ class Layer(Configurable):
 
     @property
     def name(self) -> str:
-        """The name given; or that in the model or layer it was first put into, as in ``summary``."""
+        """The name given, or that in the model or layer it was first put into."""
         own = self._internals
         owner = None if own.name is not None or own.owner is None else own.owner()
         try:
@@ -583,7 +583,7 @@ class Layer(Configurable):
     # The tree of layers
 
     def __getattr__(self, name: str) -> Any:
-        # There is no such attribute: a weight that was made by self.weight(name, ...) serves as one.
+        # There is no such attribute; a weight made by self.weight(name, ...) serves as one.
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         own = self._internals

@@ -68,6 +68,7 @@ from nacre.layers.pooling import (
     MaxPooling3D as MaxPooling3D,
 )
 from nacre.layers.recurrent import GRU as GRU, LSTM as LSTM, SimpleRNN as SimpleRNN
+from nacre.layers.rescaling import Rescaling as Rescaling
 from nacre.layers.reshaping import (
     Flatten as Flatten,
     Permute as Permute,

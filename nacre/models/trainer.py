@@ -406,6 +406,12 @@ class Trainer:
             if state is not None:
                 run.resume(state)
             self._run(run, listeners, initial_epoch, epochs, state)
+        for name in objective.result_names:  # the names, even if no epoch was finished
+            history.history.setdefault(name, [])
+        if run.interrupted and verbose:
+            print(
+                f"Stopped by Ctrl-C in epoch {run.epoch + 1}; the model keeps what it has learnt."
+            )
         if not run.finite:
             where = f"epoch {run.epoch + 1}, step {run.step + 1} (update {self.step + 1})"
             self._warn_not_finite(
@@ -477,7 +483,7 @@ class Trainer:
         """Say which layer a step went wrong in, and what to try."""
         cause = cause_of_nonfinite(self.model, objective, carry, self.constants(), batch)
         rate = self._learning_rate_now()
-        lower = "a lower learning rate" + ("" if rate is None else f" ({rate / 10:.3g})")
+        lower = "a lower learning rate" + ("" if rate is None else f" ({min(rate / 10, 0.01):.3g})")
         fix = f"{lower}, inputs scaled to about -1..1, or clipnorm=1.0 in the optimizer."
         if cause.given:
             fix = "give the model finite numbers; nacre.ops.nan_to_num(x) fills what is missing."

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from nacre.core.configurable import deserialize, serialize
-from nacre.core.errors import FileFormatError, NacreError, explain
+from nacre.core.errors import ArgumentError, FileFormatError, NacreError, explain
 from nacre.core.layer import variables_of
+from nacre.core.tracebacks import advise
 from nacre.saving.archive import Archive, write_archive
 from nacre.saving.bounds import check_bounds, require_registered
 from nacre.saving.description import describe, rebuild
@@ -50,16 +51,34 @@ def save_model(
         "training": None,
     }
     arrays = {"weights": values_of(model)}
-    if include_optimizer and model.compiled:
+    compiled_with = _compiled_with(model) if include_optimizer and model.compiled else None
+    if compiled_with is not None:
         trainer = model.trainer
-        config["compiled_with"] = serialize(
-            {**trainer.compiled_with, "optimizer": trainer.optimizer}
-        )
+        config["compiled_with"] = compiled_with
         config["training"] = progress_of(trainer)
         arrays["optimizer"] = {
             name: np.asarray(leaf) for name, leaf in named_leaves(trainer.slots).items()
         }
     write_archive(path, config, arrays)
+
+
+def _compiled_with(model: Any) -> Any:
+    """What ``compile`` was given, in the form of a file; None, and a warning, if it holds code."""
+    trainer = model.trainer
+    try:
+        return serialize({**trainer.compiled_with, "optimizer": trainer.optimizer})
+    except ArgumentError as error:
+        advise(
+            explain(
+                "The file holds the model and its weights, but not what compile() was given: "
+                + str(error).splitlines()[0],
+                expected="an optimizer, losses and metrics of Nacre's, or registered functions",
+                fix="call compile() again after load_model. include_optimizer=False says that this "
+                "is meant; nacre.saving.register_serializable() gives a function a name. "
+                "BackupAndRestore keeps the state of any optimizer.",
+            )
+        )
+        return None
 
 
 def _version() -> str:

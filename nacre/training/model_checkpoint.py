@@ -178,8 +178,9 @@ class ModelCheckpoint(Configurable, Callback):
     def _reason(self, value: Any) -> str:
         if value is None:
             return ""
-        before = "nothing" if self.best is None else f"{self.best:.5f}"
-        return f"{self.monitor} improved from {before} to {value:.5f}, "
+        if self.best is None:
+            return f"{self.monitor} is {value:.5f}, "
+        return f"{self.monitor} improved from {self.best:.5f} to {value:.5f}, "
 
     def _path(self, epoch: int, logs: dict[str, Any], more: dict[str, int]) -> str:
         names = {"epoch": epoch + 1, **more, **logs}

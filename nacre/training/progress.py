@@ -253,12 +253,19 @@ class ProgressBar(Configurable, Callback):
             notes.append("validating")
         elif speed is not None:
             notes.append(speed_text(speed))
+        elif self._compiles():
+            notes.append("compiling")
         if left is not None:
             notes.append(f"{seconds_text(left)} left")
         done = watch.steps_done if watch.epoch == epoch else 0
         training, validation = figures(self._logs)
         total = watch.steps_total or (self.params or {}).get("steps")
         return Line(self._epoch_title(epoch), done, total, notes, training, validation)
+
+    def _compiles(self) -> bool:
+        """Whether the first step of a model is awaited."""
+        trainer = getattr(self.model, "_trainer", None)
+        return self._fitting and trainer is not None and trainer.step == 0
 
     def _finished_line(self, title: str, lap: Lap, logs: dict[str, Any]) -> Line:
         notes = [seconds_text(lap.seconds)]

@@ -76,7 +76,13 @@ def _device(device: Any) -> str:
 
 def _contents(folder: Path) -> str:
     try:
-        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and _holds(entry))
     except OSError:
         return f"{folder} (not there)"
     return f"{folder} ({', '.join(names) or 'empty'})"
+
+
+def _holds(folder: Path) -> bool:
+    """Whether there is a file in a folder, apart from those of downloads that have not ended."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return any(path.suffix not in (".part", ".lock") for path in files)

@@ -99,8 +99,8 @@ def test_the_layer_it_began_in_is_named(case):
     assert "stopped in epoch 1, step 1 (update 1)" in message
     assert "its input ranges from " in message
     assert "the learning rate is 0.125" in message
-    assert "learning rate (0.0125)" in message
-    assert history.history == {}
+    assert "learning rate (0.01)" in message
+    assert history.history == {"loss": []}
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 

@@ -5,6 +5,7 @@ import zipfile
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import nacre
@@ -412,6 +413,26 @@ def test_code_is_never_written(tmp_path):
     with pytest.raises(ArgumentError, match=r"lambda[\s\S]*never code[\s\S]*Fix: decorate"):
         model.save(tmp_path / "m.nacre")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"optimizer": optax.adam(0.1), "loss": "mse"},
+        {"optimizer": "sgd", "loss": lambda t, y: t - y},
+    ],
+    ids=["Optax", "a lambda"],
+)
+def test_code_in_compile_is_left_out_with_a_warning(tmp_path, given):
+    model = nacre.Sequential([nacre.Input((4,)), layers.Dense(1)])
+    model.compile(**given)
+    checkpoint = nacre.callbacks.ModelCheckpoint(tmp_path / "m.nacre")
+    with pytest.warns(nacre.LearnerWarning, match="not what compile\\(\\) was given"):
+        history = model.fit(array(8, 4), array(8, 1), epochs=2, callbacks=[checkpoint], verbose=0)
+    assert len(history.history["loss"]) == 2
+    loaded = nacre.models.load_model(tmp_path / "m.nacre")
+    assert not loaded.compiled
+    assert_same(model, loaded, array(2, 4))
 
 
 def test_what_compile_was_given_comes_back(through_file):

@@ -332,9 +332,7 @@ def test_it_says_what_it_does(tmp_path, capsys):
     for epoch, logs in enumerate(LOGS):
         callback.on_epoch_end(epoch, logs)
     first, second, third = capsys.readouterr().out.splitlines()
-    assert first == (
-        f"Epoch 1: val_loss improved from nothing to 2.00000, saved the model to {tmp_path / 'm'}."
-    )
+    assert first == (f"Epoch 1: val_loss is 2.00000, saved the model to {tmp_path / 'm'}.")
     assert second == "Epoch 2: val_loss did not improve from 2.00000."
     assert "improved from 2.00000 to 1.00000" in third
 
