@@ -1,14 +1,28 @@
 """What every test runs under: strict types, strict ranks, two CPU devices, warnings as errors."""
 
 import os
+import signal
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import jax
+import pytest
+
+import nacre
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+# A shell that starts a program in the background has it ignore Ctrl-C, and what it starts as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def no_seed():
+    """What one test, or an example in a docstring, has set is nothing to the next one."""
+    nacre.set_seed(None)
 
 
 def pytest_configure(config):

@@ -30,8 +30,8 @@ class Rescaling(Layer):
     Example:
         >>> import numpy as np
         >>> from nacre import layers
-        >>> layers.Rescaling(1 / 255)(np.array([0, 51, 255], np.uint8)).tolist()
-        [0.0, 0.20000000298023224, 1.0]
+        >>> layers.Rescaling(1 / 255)(np.array([0, 255], np.uint8)).tolist()
+        [0.0, 1.0]
     """
 
     supports_masking = True
