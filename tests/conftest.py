@@ -6,7 +6,6 @@ import signal
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import jax
-import pytest
 
 import nacre
 
@@ -14,14 +13,12 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-
 # A shell that starts a program in the background has it ignore Ctrl-C, and what it starts as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(autouse=True)
-def no_seed():
-    """What one test, or an example in a docstring, has set is nothing to the next one."""
+def pytest_runtest_setup(item):
+    """The seed that one test, or an example in a docstring, has set is nothing to the next one."""
     nacre.set_seed(None)
 
 
