@@ -17,9 +17,16 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Where the very bits or operations are looked at, programs are compiled as users have them.
+# Elsewhere that would be a quarter of the time of all tests.
+OPTIMIZED = ("test_engine", "test_program_guard", "test_resuming", "test_streams")
+
+
 def pytest_runtest_setup(item):
     """The seed that one test, or an example in a docstring, has set is nothing to the next one."""
     nacre.set_seed(None)
+    optimized = item.path.stem in OPTIMIZED
+    jax.config.update("jax_disable_most_optimizations", not optimized)
 
 
 def pytest_configure(config):
