@@ -19,7 +19,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Where the very bits or operations are looked at, programs are compiled as users have them.
 # Elsewhere that would be a quarter of the time of all tests.
-OPTIMIZED = ("test_engine", "test_program_guard", "test_resuming", "test_streams")
+OPTIMIZED = {
+    *("test_checkpoints", "test_engine", "test_interrupts", "test_program_guard"),
+    *("test_resuming", "test_streams"),
+}
 
 
 def pytest_runtest_setup(item):

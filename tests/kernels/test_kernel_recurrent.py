@@ -86,10 +86,15 @@ def test_outputs_and_states_are_those_of_the_equations(name, go_backwards, seed)
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        *[(name, "narrow" if name.startswith("gru") else "wide") for name in KERNELS],
+        *[pytest.param(name, "narrow", marks=pytest.mark.slow) for name in ("simple", "lstm")],
+    ],
+    indirect=["width"],
+)
 def test_derivatives_by_finite_differences(name, width):
-    if width == "wide" and name.startswith("gru"):
-        pytest.skip("always step by step")
     with jax.enable_x64(True):
         x, weights, state = arrays(name, np.float64)
         dropout = np.random.default_rng(1).integers(0, 2, (BATCH, UNITS)) * 2.0

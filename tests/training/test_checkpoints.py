@@ -575,7 +575,7 @@ class Server:
         return self.process.stdout.readline().strip()
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [5, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_run_killed_at_random_moments_loses_nothing_and_ends_the_same(tmp_path, kills):
     chance = random.Random(kills)
     epochs = 20 * kills
