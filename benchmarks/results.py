@@ -98,7 +98,9 @@ def in_words(goal: dict[str, Any]) -> str:
 def groups(kept: dict[str, dict[str, Any]]) -> list[tuple[list[str], dict[str, Any]]]:
     """The workloads by where, when and with what they were measured, and one result of each."""
     found: dict[str, tuple[list[str], dict[str, Any]]] = {}
-    for name, result in kept.items():
+    for name, measured in kept.items():
+        command = measured["command"].replace(f" {name}", " WORKLOAD")
+        result = {**measured, "command": command}
         key = json.dumps([result[fact] for fact in SHARED_FACTS])
         found.setdefault(key, ([], result))[0].append(name)
     return list(found.values())
