@@ -5,6 +5,7 @@ import signal
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+import hypothesis
 import jax
 
 import nacre
@@ -32,8 +33,13 @@ def pytest_runtest_setup(item):
     jax.config.update("jax_disable_most_optimizations", not optimized)
 
 
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+
+
 def pytest_configure(config):
-    """Tests that compile the same program, in this process or another, compile it once."""
+    """Quick runs try the same examples each time; what several tests compile is compiled once."""
+    if config.getoption("markexpr") == "not slow":
+        hypothesis.settings.load_profile("repeatable")
     cache = getattr(config, "cache", None)
     if cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("compiled")))

@@ -451,7 +451,7 @@ def _files(arrays):
 RELAXED = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=300, **RELAXED)
+@settings(max_examples=200, **RELAXED)
 @given(data=st.data())
 def test_changed_files_are_refused_or_load(good, data):
     fuzz_once(good, data)
