@@ -130,7 +130,7 @@ class Layer(Configurable):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "build" in vars(cls) and not getattr(cls.build, "makes_no_weights", False):
-            cls.build = _marking_built(cls.build)  # type: ignore[method-assign]
+            cls.build = _marking_built(cls.build)  # type: ignore[method-assign] - meant
 
     def __init__(
         self,
@@ -872,7 +872,7 @@ def _marking_built(build: Any) -> Any:
         before, own.built = own.built, True  # before it runs, as Model.build may call the model
         try:
             return build(self, *args, **kwargs)
-        except Exception:
+        except Exception:  # whatever failed, the layer is not built; the error goes on
             own.built = before
             raise
 

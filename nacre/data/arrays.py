@@ -133,7 +133,8 @@ class Rows:
     def _forget(self) -> None:
         """Give back the memory of the pages that were read; the file keeps what they hold."""
         mapping = getattr(self.base, "_mmap", None)
-        if mapping is not None and self.base.mode != "c" and sys.platform == "linux":  # type: ignore[attr-defined]
+        mode = getattr(self.base, "mode", "c")
+        if mapping is not None and mode != "c" and sys.platform == "linux":
             mapping.madvise(mmap.MADV_DONTNEED)
 
 
@@ -245,7 +246,7 @@ def _as_numbers(array: np.ndarray, name: str) -> str:
 
 def _narrowed(array: np.ndarray, name: str) -> np.ndarray:
     """The array in the 32-bit type of its kind, if it has a 64-bit one that JAX does not use."""
-    if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+    if jax.dtypes.canonicalize_dtype(np.float64) == np.float64:
         return array
     if array.dtype == np.float64:
         return array.astype(np.float32)

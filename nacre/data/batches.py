@@ -150,7 +150,8 @@ def parts(batch: Any) -> tuple[Any, Any, Any]:
                 fix="put several inputs into a tuple of their own: ((a, b), y).",
             )
         )
-    return (*batch, None, None)[:3]  # type: ignore[return-value]
+    x, y, weight = (*batch, None, None)[:3]
+    return x, y, weight
 
 
 def nothing_beside(**given: Any) -> None:
@@ -181,7 +182,7 @@ def _count(source: Any) -> int | None:
         return source.num_batches
     try:
         return len(source)
-    except (TypeError, NotImplementedError):
+    except (TypeError, NotImplementedError):  # PyTorch raises either where a length is not known
         return None
 
 

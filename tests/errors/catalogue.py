@@ -3,7 +3,9 @@
 Run as a script, it writes into the page the messages that have changed.
 """
 
+import contextlib
 import re
+import tempfile
 import traceback
 import warnings
 from pathlib import Path
@@ -101,4 +103,5 @@ def update() -> None:
 
 
 if __name__ == "__main__":
-    update()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # some entries save
+        update()
