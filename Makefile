@@ -16,6 +16,7 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+KERNELS := setup.py $(wildcard nacre/kernels/src/*)
 BENCH_PIP := $(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 SHARED_DATA := $(abspath ../shared/data)
 WORKLOAD ?=
@@ -53,9 +54,10 @@ bench: $(BENCH_VENV)/.peers
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info demo-report .pytest_cache .ruff_cache .hypothesis
+	rm -f nacre/kernels/_native*
 	find nacre tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps are newer than pyproject.toml when the environment is up to date.
+# The stamps are newer than pyproject.toml and the kernels' sources when the environment is up to date.
 
 $(VENV)/.python:
 	@python="$(PYTHON)"; \
@@ -69,20 +71,20 @@ $(VENV)/.python:
 	echo "  make demo PYTHON=/path/to/python3.12" >&2; \
 	exit 1
 
-$(VENV)/.demo: pyproject.toml | $(VENV)/.python
+$(VENV)/.demo: pyproject.toml $(KERNELS) | $(VENV)/.python
 	@echo "Installing Nacre and what the demo needs into $(VENV) (once; some minutes) ..."
 	@$(PIP) -e ".[demo]"
 	@touch $@
 
 # PyTorch comes first and in one exact version, so that pip does not choose a build with CUDA.
-$(VENV)/.dev: pyproject.toml | $(VENV)/.python
+$(VENV)/.dev: pyproject.toml $(KERNELS) | $(VENV)/.python
 	@echo "Installing Nacre and its tests' oracles into $(VENV) (once; some minutes) ..."
 	@$(PIP) torch==2.13.0
 	@$(PIP) -e ".[demo,dev]"
 	@touch $@ $(VENV)/.demo
 
 # A peer that cannot be installed is left out of the benchmarks, by name.
-$(BENCH_VENV)/.peers: pyproject.toml | $(VENV)/.python
+$(BENCH_VENV)/.peers: pyproject.toml $(KERNELS) | $(VENV)/.python
 	@echo "Installing Nacre and its peers into $(BENCH_VENV) (once; some minutes) ..."
 	@$(BIN)/python -m venv $(BENCH_VENV)
 	@$(BENCH_PIP) -e ".[demo]"

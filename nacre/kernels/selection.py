@@ -1,10 +1,68 @@
-"""Which form of the kernels this machine runs."""
+"""Which form of the kernels this machine runs: native, portable or XLA's own.
+
+The native kernels are a library of C++ functions that XLA calls through its foreign-function
+interface (``src/``). It is built with the package where there is a compiler, and used on x86-64
+processors with AVX2 or AVX-512. ``NACRE_KERNELS=off`` leaves it out, ``NACRE_KERNELS=avx2`` keeps
+it from using AVX-512, and ``NACRE_THREADS`` limits the threads its kernels use.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import os
+import platform
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
 import jax
 
-__all__ = ["in_use"]
+__all__ = ["Native", "call", "in_use", "native"]
+
+
+class Native(NamedTuple):
+    """The native kernels, if they are in use."""
+
+    library: ctypes.CDLL | None
+    name: str  # of the instruction set
+    reason: str
+
+
+@functools.cache
+def native() -> Native:
+    """Load the native kernels and tell XLA about them, once."""
+    if os.environ.get("NACRE_KERNELS", "").lower() == "off":
+        return Native(None, "", "NACRE_KERNELS=off")
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return Native(None, "", f"there are no native kernels for {platform.machine()}")
+    found = find_spec("nacre.kernels._native")
+    if found is None or found.origin is None:
+        return Native(None, "", "they were not built; with a C++ compiler, pip install builds them")
+    try:
+        library = ctypes.CDLL(found.origin)
+        library.nacre_kernels_name.restype = ctypes.c_char_p
+        name = library.nacre_kernels_name()
+        if name is None:
+            return Native(None, "", "this processor lacks AVX2")
+        library.nacre_limit_threads(int(os.environ.get("NACRE_THREADS", "0")))
+        _register(library)
+    except Exception as error:  # built for another JAX, say: slower, but it works
+        return Native(None, "", f"they could not be loaded: {error}")
+    return Native(library, name.decode(), "")
+
+
+HANDLERS = ("product",)
+
+
+def _register(library: ctypes.CDLL) -> None:
+    for name in HANDLERS:
+        handler = jax.ffi.pycapsule(getattr(library, f"nacre_{name}"))
+        jax.ffi.register_ffi_target(f"nacre_{name}", handler, platform="cpu")
+
+
+def call(name: str, result: Any, *operands: jax.Array, **attributes: Any) -> Any:
+    """Call the native kernel ``name``; ``result`` has the shapes and types of what it gives."""
+    return jax.ffi.ffi_call(f"nacre_{name}", result)(*operands, **attributes)
 
 
 def in_use() -> dict[str, str]:
@@ -14,10 +72,10 @@ def in_use() -> dict[str, str]:
         >>> sorted(in_use())
         ['name', 'reason']
     """
-    platform = jax.default_backend()
-    if platform == "cpu":
-        reason = (
-            "on a CPU, convolution, pooling and recurrence run in a form that XLA compiles well"
-        )
-        return {"name": "portable", "reason": reason}
-    return {"name": "xla", "reason": f"on {platform}, XLA's own operations are used"}
+    backend = jax.default_backend()
+    if backend != "cpu":
+        return {"name": "xla", "reason": f"on {backend}, XLA's own operations are used"}
+    kernels = native()
+    if kernels.library is None:
+        return {"name": "portable", "reason": f"native kernels are not used: {kernels.reason}"}
+    return {"name": "native", "reason": f"compiled C++ for {kernels.name}"}

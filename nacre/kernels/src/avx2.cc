@@ -1,0 +1,15 @@
+// The kernels for AVX2; compiled with its flags, called only where the machine has it.
+#include "product.h"
+
+namespace nacre {
+
+const Kernels& avx2_kernels() {
+  constexpr int lanes = 8;
+  static constexpr Kernels kernels = {
+      "AVX2",
+      Product<lanes>::run,
+  };
+  return kernels;
+}
+
+}  // namespace nacre

@@ -1,0 +1,15 @@
+// The kernels for AVX-512; compiled with its flags, called only where the machine has it.
+#include "product.h"
+
+namespace nacre {
+
+const Kernels& avx512_kernels() {
+  constexpr int lanes = 16;
+  static constexpr Kernels kernels = {
+      "AVX-512",
+      Product<lanes>::run,
+  };
+  return kernels;
+}
+
+}  // namespace nacre

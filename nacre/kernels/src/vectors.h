@@ -1,0 +1,53 @@
+// Vectors of float32, as wide as the instruction set has them.
+//
+// A kernel is a template over `lanes`, the numbers in a register: 8 with AVX2, 16 with AVX-512. The
+// units avx2.cc and avx512.cc instantiate it, each compiled for its instruction set. Nothing here or
+// in a kernel may call a function of the standard library that is not a template over `lanes` (not
+// even std::min): the linker merges such functions of all units, and an older machine could be given
+// the one that AVX-512 code was made for.
+#pragma once
+
+#define NACRE_INLINE inline __attribute__((always_inline))
+
+namespace nacre {
+
+template <int lanes>
+struct VectorOf {
+  typedef float type __attribute__((vector_size(lanes * sizeof(float))));
+  typedef float unaligned
+      __attribute__((vector_size(lanes * sizeof(float)), aligned(sizeof(float)), may_alias));
+};
+
+template <int lanes>
+using Vector = typename VectorOf<lanes>::type;
+
+template <int lanes>
+NACRE_INLINE Vector<lanes> load(const float* from) {
+  return *reinterpret_cast<const typename VectorOf<lanes>::unaligned*>(from);
+}
+
+template <int lanes>
+NACRE_INLINE void store(float* to, Vector<lanes> value) {
+  *reinterpret_cast<typename VectorOf<lanes>::unaligned*>(to) = value;
+}
+
+// The first `count` numbers, and zeros.
+template <int lanes>
+NACRE_INLINE Vector<lanes> load_some(const float* from, long count) {
+  if (count >= lanes) return load<lanes>(from);
+  Vector<lanes> value = {};
+  for (long lane = 0; lane < count; ++lane) value[lane] = from[lane];
+  return value;
+}
+
+template <int lanes>
+NACRE_INLINE void store_some(float* to, Vector<lanes> value, long count) {
+  if (count >= lanes) return store<lanes>(to, value);
+  for (long lane = 0; lane < count; ++lane) to[lane] = value[lane];
+}
+
+NACRE_INLINE long smaller(long a, long b) { return a < b ? a : b; }
+NACRE_INLINE long larger(long a, long b) { return a < b ? b : a; }
+NACRE_INLINE long divide_up(long a, long b) { return (a + b - 1) / b; }
+
+}  // namespace nacre

@@ -1,0 +1,86 @@
+#include "workers.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <thread>
+
+#include "pool.h"
+
+namespace nacre {
+namespace {
+
+std::atomic<int> thread_limit{0};  // 0: as many as the pool has
+
+struct Shared {
+  std::atomic<long> next{0}, done{0};
+  long tasks;
+  void (*body)(void*, long);
+  void* context;
+
+  void take_tasks() {
+    for (long task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
+      body(context, task);
+      done.fetch_add(1, std::memory_order_release);
+    }
+  }
+};
+
+struct Scratch {
+  void* memory[scratch_slots] = {};
+  std::size_t bytes[scratch_slots] = {};
+
+  ~Scratch() {
+    for (void* block : memory) std::free(block);
+  }
+};
+
+}  // namespace
+
+void limit_threads(int count) { thread_limit.store(count < 0 ? 0 : count); }
+
+int Pool::count() const {
+  const int limit = thread_limit.load(std::memory_order_relaxed);
+  const int threads = static_cast<int>(pool_.num_threads());
+  return threads < 1 ? 1 : limit && limit < threads ? limit : threads;
+}
+
+// The calling thread takes tasks like the others, and at the end waits for tasks that were begun,
+// never for threads: a pool whose threads are all busy delays nothing, and nothing can deadlock.
+// A helper that comes late finds no task left, and does not touch the caller's context.
+void Pool::run(long tasks, void (*body)(void*, long), void* context) {
+  const long helpers = (tasks < count() ? tasks : count()) - 1;
+  if (helpers < 1) {
+    for (long task = 0; task < tasks; ++task) body(context, task);
+    return;
+  }
+  auto shared = std::make_shared<Shared>();
+  shared->tasks = tasks;
+  shared->body = body;
+  shared->context = context;
+  for (long helper = 0; helper < helpers; ++helper) {
+    pool_.Schedule([shared] { shared->take_tasks(); });
+  }
+  shared->take_tasks();
+  for (int spins = 0; shared->done.load(std::memory_order_acquire) < tasks; ++spins) {
+    if (spins > 1000) std::this_thread::yield();
+  }
+}
+
+float* scratch(int slot, std::size_t floats) {
+  static thread_local Scratch own;
+  constexpr std::size_t page = 4096;
+  const std::size_t needed = (floats * sizeof(float) + page - 1) / page * page;
+  const bool too_much_kept = own.bytes[slot] > kept_bytes && needed <= kept_bytes;
+  if (own.bytes[slot] < needed || too_much_kept) {
+    std::free(own.memory[slot]);
+    own.bytes[slot] = 0;
+    own.memory[slot] = std::aligned_alloc(page, needed);
+    if (!own.memory[slot]) throw std::bad_alloc();
+    own.bytes[slot] = needed;
+  }
+  return static_cast<float*>(own.memory[slot]);
+}
+
+}  // namespace nacre

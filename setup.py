@@ -1,0 +1,65 @@
+"""Builds the CPU kernels, nacre/kernels/src, with the package.
+
+They need a C++17 compiler for x86-64. Where there is none the package is built without them, and
+works with the portable forms.
+"""
+
+import platform
+from pathlib import Path
+
+import jaxlib
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCES = Path("nacre/kernels/src")
+COMMON = [
+    "-std=c++17",
+    "-O3",
+    "-g0",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+]
+AVX2 = ["-mavx2", "-mfma"]
+FLAGS = {  # each unit is compiled for its instruction set, the others for any x86-64
+    "avx2.cc": AVX2,
+    "avx512.cc": [
+        *AVX2,
+        "-mavx512f",
+        "-mavx512vl",
+        "-mavx512bw",
+        "-mavx512dq",
+        "-mprefer-vector-width=512",
+    ],
+}
+
+
+class BuildKernels(build_ext):
+    """Compiles each unit with its own flags."""
+
+    def build_extension(self, extension: Extension) -> None:
+        objects = []
+        for source in extension.sources:
+            objects += self.compiler.compile(
+                [source],
+                output_dir=self.build_temp,
+                include_dirs=extension.include_dirs,
+                extra_postargs=[*COMMON, *FLAGS.get(Path(source).name, [])],
+                depends=extension.depends,
+            )
+        self.compiler.link_shared_object(
+            objects, self.get_ext_fullpath(extension.name), target_lang="c++"
+        )
+
+
+native = Extension(
+    "nacre.kernels._native",
+    sources=sorted(str(path) for path in SOURCES.glob("*.cc")),
+    depends=sorted(str(path) for path in SOURCES.glob("*.h")),
+    include_dirs=[str(Path(jaxlib.__file__).parent / "include")],
+    language="c++",
+    optional=True,  # without a compiler the package is built without it
+)
+on_x86 = platform.machine().lower() in ("x86_64", "amd64")
+setup(ext_modules=[native] if on_x86 else [], cmdclass={"build_ext": BuildKernels})
