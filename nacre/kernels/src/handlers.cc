@@ -45,12 +45,13 @@ ffi::Error product(ffi::ThreadPool pool, Floats a, Floats b, FloatsOut c, bool a
 }  // namespace nacre
 
 // What Python looks up in the library.
+#pragma GCC visibility push(default)
 
-extern "C" __attribute__((visibility("default"))) const char* nacre_kernels_name() {
+extern "C" const char* nacre_kernels_name() {
   return nacre::kernels() ? nacre::kernels()->name : nullptr;
 }
 
-extern "C" __attribute__((visibility("default"))) void nacre_limit_threads(int count) {
+extern "C" void nacre_limit_threads(int count) {
   nacre::limit_threads(count);
 }
 
@@ -62,3 +63,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_product, nacre::product,
                                   .Ret<nacre::Floats>()
                                   .Attr<bool>("a_transposed")
                                   .Attr<bool>("b_transposed"));
+
+#pragma GCC visibility pop
