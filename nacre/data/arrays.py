@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nacre.core.errors import DataError, explain
+from nacre.data.borrowed import on_device
 from nacre.data.budget import chunk_size, data_budget
 
 __all__ = ["Examples", "Rows", "class_weights", "examples_from", "split"]
@@ -42,9 +43,8 @@ class Examples(NamedTuple):
         return size > data_budget() or (on_disk and size > chunk_size())
 
     def on_device(self) -> dict[str, Any]:
-        """The arrays as the device holds them."""
-        arrays = jax.tree.map(lambda a: a[:] if isinstance(a, Rows) else a, self.arrays)
-        return jax.device_put(arrays)
+        """The arrays as programs read them."""
+        return on_device(jax.tree.map(lambda a: a[:] if isinstance(a, Rows) else a, self.arrays))
 
     def inputs(self, size: int, count: int) -> Iterator[Any]:
         """The inputs in ``count`` batches of ``size``."""

@@ -27,8 +27,8 @@ def set_data_budget(size: int | None) -> None:
     numbers are the same to the bit. Arrays on disk (``np.memmap``) are streamed unless they fit
     in one chunk.
 
-    On a CPU the device's memory is the machine's, and what is placed there is a copy, since XLA
-    needs another alignment than NumPy has: the budget bounds the size of that copy.
+    On a CPU the device's memory is the machine's. Arrays of 32 MiB and more are read where they
+    lie, so what a callback writes into them counts from then on; smaller ones are copied.
 
     Args:
         size: bytes; None for the default, a quarter of the device's memory.

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from nacre.data.background import Ahead
+from nacre.data.borrowed import Borrowed
 from nacre.data.windows import Source, Window
 from nacre.training.program import Program
 
@@ -48,7 +49,9 @@ class Call(NamedTuple):
         first = start + number * program.batch_size
         last = first + (program.batch_size if number < full else program.remainder)
         rows = slice(first, last) if self.order is None else self.order[first:last]
-        return jax.tree.map(lambda array: array[rows], self.data)
+        return jax.tree.map(
+            lambda array: array[rows], self.data, is_leaf=lambda a: isinstance(a, Borrowed)
+        )
 
 
 class Request(NamedTuple):

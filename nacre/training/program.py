@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from nacre.data.borrowed import rows_of, stretch_of
 from nacre.training.objective import Objective
 from nacre.training.step import Carry, Constants
 
@@ -113,9 +114,8 @@ class Program:
 
         def batch(offset: jax.Array, size: int) -> Any:
             if order is None:
-                return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, offset, size), data)
-            rows = lax.dynamic_slice_in_dim(order, offset, size)
-            return jax.tree.map(lambda a: a.at[rows].get(mode="promise_in_bounds"), data)
+                return stretch_of(data, offset, size)
+            return rows_of(data, lax.dynamic_slice_in_dim(order, offset, size))
 
         def more(loop: tuple[jax.Array, Carry]) -> jax.Array:
             i, carry = loop
