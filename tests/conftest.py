@@ -37,9 +37,14 @@ hypothesis.settings.register_profile("repeatable", derandomize=True)
 
 
 def pytest_configure(config):
-    """Quick runs try the same examples each time; what several tests compile is compiled once."""
+    """Quick runs try the same examples each time; what several tests compile is compiled once.
+
+    They also have XLA compile fusions in its older way, which takes half the time. A run of all
+    tests compiles them as users have them.
+    """
     if config.getoption("markexpr") == "not slow":
         hypothesis.settings.load_profile("repeatable")
+        os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
     cache = getattr(config, "cache", None)
     if cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("compiled")))

@@ -216,7 +216,7 @@ def optimized(model, count, batch_size):
     def compile_only(program, carry, constants, data, order, segments):
         table = np.zeros((program.most_segments, 4), np.int32)
         lowered = program._run.lower(carry, constants, data, order, table, np.int32(1))
-        raise Caught(lowered.compile())
+        raise Caught(lowered.compile({"xla_cpu_use_fusion_emitters": True}))  # as users have it
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Caught) as found:
         patch.setattr(Program, "__call__", compile_only)

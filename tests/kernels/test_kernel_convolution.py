@@ -82,9 +82,10 @@ KINDS = {
     "grouped": ((1, 5, 5, 4), (2, 2, 2, 10), {"groups": 2, "strides": 2}),
     "deep": ((1, 4, 4, 4, 2), (2, 2, 2, 2, 2), {"strides": 2, "padding": "same"}),
 }
+LONGER = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("depthwise", "grouped", "deep")]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["plain", "dilated", *LONGER])
 def test_first_and_second_derivatives_by_finite_differences(kind):
     x_shape, kernel_shape, options = KINDS[kind]
     with jax.enable_x64(True):
@@ -94,7 +95,7 @@ def test_first_and_second_derivatives_by_finite_differences(kind):
         check_grads(convolve, (x, kernel), order=1, modes=["fwd"])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["plain", "grouped", *LONGER[::2], "dilated"])
 @pytest.mark.parametrize("axes", [(0, None), (None, 1), (-1, 0)], ids=str)
 def test_mapping_is_a_loop_over_the_mapped_axis(kind, axes):
     x_shape, kernel_shape, options = KINDS[kind]

@@ -73,7 +73,14 @@ def test_value_and_gradient_are_those_of_a_loop(kind, configuration):
         np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind, strides", [(max_pool, 2), (max_pool, 1), (average_pool, 1)])
+@pytest.mark.parametrize(
+    "kind, strides",
+    [
+        (max_pool, 2),
+        pytest.param(max_pool, 1, marks=pytest.mark.slow),
+        (average_pool, 1),
+    ],
+)
 def test_derivatives_by_finite_differences(kind, strides):
     with jax.enable_x64(True):
         x = np.random.default_rng(0).permutation(72).reshape(2, 6, 6, 1) / 10

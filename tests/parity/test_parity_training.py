@@ -202,7 +202,12 @@ def compiled_quickly():
         yield
 
 
-@pytest.fixture(scope="module", params=RUNS)
+LONGER = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("rmsprop-sample-weight", "masked")
+]
+
+
+@pytest.fixture(scope="module", params=["adam", "sgd-class-weight", "two-outputs", *LONGER])
 def both(request):
     run = RUNS[request.param]
     with compiled_quickly():

@@ -102,9 +102,13 @@ def test_a_resumed_run_is_the_whole_run_here_and_in_another_process(tmp_path):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+        pytest.param(
+            lambda: optimizers.SGD(0.05, momentum=0.9, nesterov=True), marks=pytest.mark.slow
+        ),
         lambda: optimizers.AdamW(0.01, use_ema=True, ema_momentum=0.9),
-        lambda: optimizers.Adam(0.01, gradient_accumulation_steps=3),
+        pytest.param(
+            lambda: optimizers.Adam(0.01, gradient_accumulation_steps=3), marks=pytest.mark.slow
+        ),
         lambda: optimizers.OptaxOptimizer(injected_adam),
     ],
     ids=["momentum", "average", "accumulation", "optax"],

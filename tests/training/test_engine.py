@@ -444,7 +444,7 @@ def test_mistakes_in_the_data_are_explained():
         model.fit(X, Y, batch_size=0, verbose=0)
 
 
-@pytest.mark.parametrize("cycles", [2, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cycles", [pytest.param(100, marks=pytest.mark.slow)])
 def test_models_that_are_gone_leave_no_memory_behind(cycles):
     def cycle():
         model = classifier()
