@@ -9,7 +9,7 @@ each is the derivative of the others::
 
 Each is a primitive of JAX, with these rules: the transpose of one is another; mapped over a new
 axis, it is itself with that axis merged into the batch or the channels; on a GPU or TPU it is XLA's
-own convolution, on a CPU the form in ``portable``. So gradients of gradients, forward mode, vmap,
+own convolution, on a CPU a native kernel or the form in ``portable``. So gradients of gradients, forward mode, vmap,
 loops and export follow, and what runs is decided where the program is compiled.
 """
 
@@ -27,7 +27,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from nacre.core.errors import ShapeError, explain
-from nacre.kernels import portable
+from nacre.kernels import native_convolution as native
 from nacre.kernels.geometry import Geometry, padding_amounts, per_axis
 
 __all__ = ["convolution", "convolution_transpose"]
@@ -249,12 +249,12 @@ def _primitive(
     return primitive
 
 
-_convolve = _primitive("convolution", _output_shape, portable.convolve, _xla_convolve)
+_convolve = _primitive("convolution", _output_shape, native.convolve, _xla_convolve)
 _input_gradient = _primitive(
-    "convolution_input_gradient", _image_shape, portable.input_gradient, _xla_input_gradient
+    "convolution_input_gradient", _image_shape, native.input_gradient, _xla_input_gradient
 )
 _kernel_gradient = _primitive(
-    "convolution_kernel_gradient", _kernel_shape, portable.kernel_gradient, _xla_kernel_gradient
+    "convolution_kernel_gradient", _kernel_shape, native.kernel_gradient, _xla_kernel_gradient
 )
 
 # The cotangent stands for the result; the operand it is asked for is left out.

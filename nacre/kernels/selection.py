@@ -51,7 +51,12 @@ def native() -> Native:
     return Native(library, name.decode(), "")
 
 
-HANDLERS = ("product",)
+HANDLERS = (
+    "product",
+    "convolution",
+    "convolution_input_gradient",
+    "convolution_kernel_gradient",
+)
 
 
 def _register(library: ctypes.CDLL) -> None:

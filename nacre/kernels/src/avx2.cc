@@ -1,4 +1,6 @@
 // The kernels for AVX2; compiled with its flags, called only where the machine has it.
+#include "convolution.h"
+#include "kernel_gradient.h"
 #include "product.h"
 
 namespace nacre {
@@ -8,6 +10,9 @@ const Kernels& avx2_kernels() {
   static constexpr Kernels kernels = {
       "AVX2",
       Product<lanes>::run,
+      convolve<lanes>,
+      input_gradient<lanes>,
+      kernel_gradient<lanes>,
   };
   return kernels;
 }

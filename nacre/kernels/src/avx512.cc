@@ -1,4 +1,6 @@
 // The kernels for AVX-512; compiled with its flags, called only where the machine has it.
+#include "convolution.h"
+#include "kernel_gradient.h"
 #include "product.h"
 
 namespace nacre {
@@ -8,6 +10,9 @@ const Kernels& avx512_kernels() {
   static constexpr Kernels kernels = {
       "AVX-512",
       Product<lanes>::run,
+      convolve<lanes>,
+      input_gradient<lanes>,
+      kernel_gradient<lanes>,
   };
   return kernels;
 }

@@ -26,10 +26,14 @@ const Kernels* choose() {
   return avx2 ? &avx2_kernels() : nullptr;
 }
 
+}  // namespace
+
 const Kernels* kernels() {
   static const Kernels* const chosen = choose();
   return chosen;
 }
+
+namespace {
 
 ffi::Error product(ffi::ThreadPool pool, Floats a, Floats b, FloatsOut c, bool a_transposed,
                    bool b_transposed) {

@@ -20,6 +20,15 @@ struct TileShape {
   static constexpr int columns = vectors * lanes;
 };
 
+// Where fewer columns are needed, more rows keep the multipliers busy. Divided into tiles, channels
+// come out even with 8 and 16 rows: so these serve where the rows are channels.
+template <int lanes, int vectors>
+constexpr int tile_rows = lanes == 16 ? (vectors == 4 ? 6 : vectors == 3 ? 8 : 14)
+                                      : (vectors == 2 ? 6 : 12);
+template <int lanes, int vectors>
+constexpr int tile_channels = lanes == 16 ? (vectors == 4 ? 6 : vectors == 1 ? 16 : 8)
+                                          : (vectors == 2 ? 6 : 8);
+
 template <int lanes, int rows, int vectors>
 struct Tile {
   static constexpr int columns = vectors * lanes;
@@ -30,6 +39,19 @@ struct Tile {
     for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) c[r][v] = Vector<lanes>{};
+  }
+
+  // Every row starts with the same numbers, `width` of them; nullptr for zeros.
+  NACRE_INLINE void start(const float* from, long width) {
+    if (!from) return clear();
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) {
+      const long left = width - v * lanes;
+      const Vector<lanes> value = left > 0 ? load_some<lanes>(from + v * lanes, left)
+                                           : Vector<lanes>{};
+#pragma GCC unroll 16
+      for (int r = 0; r < rows; ++r) c[r][v] = value;
+    }
   }
 
   // Row r of a starts at a[r] and its numbers are `step` apart; rows of b are `stride` apart.
@@ -72,10 +94,82 @@ struct Tile {
     }
   }
 
-  // Row r goes to out[r], its first `width` numbers; with `add`, on top of what is there.
-  NACRE_INLINE void put(float* const* out, int height, long width, bool add) {
+  // Row r of a starts at a[r], and the number for k is `offsets[k]` away.
+  NACRE_INLINE void multiply_at(const float* const* a, const long* offsets, const float* b,
+                                long stride, long depth) {
+    const float* from[rows];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) from[r] = a[r];
+    for (long k = 0; k < depth; ++k) {
+      const long at = offsets[k];
+      Vector<lanes> row[vectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) row[v] = load<lanes>(b + v * lanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < rows; ++r) {
+        const float number = from[r][at];
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) c[r][v] += number * row[v];
+      }
+      b += stride;
+    }
+  }
+
+  // Number k of row r of a is at a[k] + offsets[r]; row k of b at b + places[k].
+  NACRE_INLINE void multiply_gathered(const float* const* a, const long* offsets, const float* b,
+                                      const long* places, long depth) {
+    long offset[rows];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) offset[r] = offsets[r];
+    for (long k = 0; k < depth; ++k) {
+      const float* numbers = a[k];
+      const float* from = b + places[k];
+      Vector<lanes> row[vectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) row[v] = load<lanes>(from + v * lanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < rows; ++r) {
+        const float number = numbers[offset[r]];
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) c[r][v] += number * row[v];
+      }
+    }
+  }
+
+  // The same with number k of row r at a[k] + offset + r.
+  NACRE_INLINE void multiply_gathered(const float* const* a, long offset, const float* b,
+                                      const long* places, long depth) {
+#pragma GCC unroll 2
+    for (long k = 0; k < depth; ++k) {
+      const float* numbers = a[k] + offset;
+      const float* from = b + places[k];
+      Vector<lanes> row[vectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) row[v] = load<lanes>(from + v * lanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < rows; ++r) {
+        const float number = numbers[r];
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) c[r][v] += number * row[v];
+      }
+    }
+  }
+
+  // No number below zero; what is not a number stays so.
+  NACRE_INLINE void cut_below_zero() {
+    const Vector<lanes> zero = {};
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) c[r][v] = c[r][v] < zero ? zero : c[r][v];
+  }
+
+  // Row r goes to out[r], its first `width` numbers; with `add`, on top of what is there. Rows from
+  // `first` to `height` only.
+  NACRE_INLINE void put(float* const* out, int height, long width, bool add, int first = 0) {
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
+      if (r < first) continue;
       if (r >= height) break;
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) {

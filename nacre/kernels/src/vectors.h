@@ -7,6 +7,8 @@
 // the one that AVX-512 code was made for.
 #pragma once
 
+#include <immintrin.h>
+
 #define NACRE_INLINE inline __attribute__((always_inline))
 
 namespace nacre {
@@ -31,19 +33,28 @@ NACRE_INLINE void store(float* to, Vector<lanes> value) {
   *reinterpret_cast<typename VectorOf<lanes>::unaligned*>(to) = value;
 }
 
-// The first `count` numbers, and zeros.
+NACRE_INLINE __m256i first_of_eight(long count) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane);
+}
+
+// The first `count` numbers, and zeros. What lies behind them is not touched.
 template <int lanes>
 NACRE_INLINE Vector<lanes> load_some(const float* from, long count) {
   if (count >= lanes) return load<lanes>(from);
-  Vector<lanes> value = {};
-  for (long lane = 0; lane < count; ++lane) value[lane] = from[lane];
-  return value;
+#ifdef __AVX512F__
+  if constexpr (lanes == 16) return _mm512_maskz_loadu_ps((1u << count) - 1, from);
+#endif
+  if constexpr (lanes == 8) return _mm256_maskload_ps(from, first_of_eight(count));
 }
 
 template <int lanes>
 NACRE_INLINE void store_some(float* to, Vector<lanes> value, long count) {
   if (count >= lanes) return store<lanes>(to, value);
-  for (long lane = 0; lane < count; ++lane) to[lane] = value[lane];
+#ifdef __AVX512F__
+  if constexpr (lanes == 16) return _mm512_mask_storeu_ps(to, (1u << count) - 1, value);
+#endif
+  if constexpr (lanes == 8) _mm256_maskstore_ps(to, first_of_eight(count), value);
 }
 
 NACRE_INLINE long smaller(long a, long b) { return a < b ? a : b; }

@@ -1,0 +1,94 @@
+"""The three products of a convolution as calls of the native kernels.
+
+They take float32 images and kernels of two spatial axes; one axis is an image of height 1. All else
+takes the portable form, and so do products too small to repay a call.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nacre.kernels import portable, selection
+from nacre.kernels.geometry import Geometry
+
+__all__ = ["convolve", "input_gradient", "kernel_gradient"]
+
+
+def convolve(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """The convolution itself: each output sums its window times the kernel."""
+    if not _serves(x, kernel.shape, geometry):
+        return portable.convolve(x, kernel, geometry)
+    no_bias = jnp.zeros((0,), jnp.float32)
+    shape = (x.shape[0], *geometry.output, kernel.shape[-1])
+    return _call("convolution", shape, geometry, _two_axes(x), _window(kernel), no_bias, relu=False)
+
+
+def input_gradient(cotangent: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """The transpose of the convolution in its image."""
+    if not _serves(cotangent, kernel.shape, geometry):
+        return portable.input_gradient(cotangent, kernel, geometry)
+    shape = (cotangent.shape[0], *geometry.image, kernel.shape[-2] * geometry.groups)
+    operands = _two_axes(cotangent), _window(kernel)
+    return _call("convolution_input_gradient", shape, geometry, *operands)
+
+
+def kernel_gradient(x: jax.Array, cotangent: jax.Array, geometry: Geometry) -> jax.Array:
+    """The transpose of the convolution in its kernel."""
+    shape = (*geometry.window, x.shape[-1] // geometry.groups, cotangent.shape[-1])
+    if not _serves(x, shape, geometry):
+        return portable.kernel_gradient(x, cotangent, geometry)
+    operands = _two_axes(x), _two_axes(cotangent)
+    return _call("convolution_kernel_gradient", shape, geometry, *operands, of_kernel=True)
+
+
+def _serves(x: jax.Array, kernel: tuple[int, ...], geometry: Geometry) -> bool:
+    return (
+        selection.native().library is not None
+        and x.dtype == jnp.float32
+        and geometry.rank <= 2
+        and set(geometry.spread) == {1}
+        and min(math.prod(kernel), math.prod(geometry.output), math.prod(geometry.image)) > 0
+    )
+
+
+def _call(
+    name: str,
+    shape: tuple[int, ...],
+    geometry: Geometry,
+    *operands: jax.Array,
+    of_kernel: bool = False,
+    **attributes: Any,
+) -> jax.Array:
+    """Call a kernel; the result gets the number of axes that ``shape`` has."""
+    if geometry.rank == 2:
+        two_axes = shape
+    else:
+        two_axes = (1, *shape) if of_kernel else (shape[0], 1, *shape[1:])
+    result = selection.call(
+        name,
+        jax.ShapeDtypeStruct(two_axes, jnp.float32),
+        *operands,
+        strides=_pair(geometry.strides, 1),
+        dilation=_pair(geometry.dilation, 1),
+        before=_pair(tuple(before for before, _ in geometry.padding), 0),
+        groups=np.int64(geometry.groups),
+        **attributes,
+    )
+    return result.reshape(shape)
+
+
+def _pair(numbers: tuple[int, ...], of_height: int) -> np.ndarray:
+    return np.array(numbers if len(numbers) == 2 else (of_height, *numbers), np.int64)
+
+
+def _two_axes(images: jax.Array) -> jax.Array:
+    return images if images.ndim == 4 else images[:, None]
+
+
+def _window(kernel: jax.Array) -> jax.Array:
+    return kernel if kernel.ndim == 4 else kernel[None]

@@ -1,0 +1,346 @@
+// Convolution and its gradient in the image, as matrix products whose rows lie where windows look.
+//
+// Both gather: each pixel of the target is a sum over taps, of a pixel of the source times a matrix
+// of the kernel. A tap adds to the register tile a product with one row of numbers for each pixel,
+// read where it lies in the source; nothing is copied but the kernel, whose panel of columns each
+// task packs in the order in which it is read. Taps that look beside the image are left out, or read
+// zeros where other pixels of the tile need them.
+//
+//   forward          y[p] = sum over t of x[p * stride + t * dilation - before] W[t]
+//   input gradient   x[q] = sum over t of y[(q + before - t * dilation) / stride] W[t] transposed
+//
+// In the second, only taps for which the division comes out even take part, and which these are
+// depends on q modulo stride: so it falls into one grid of pixels for each remainder, and every grid
+// is a gathering of the same kind with taps of its own.
+//
+// Where a group has few channels, a tap would be too short a product. There a window is one long row
+// of numbers, whose places are in a table; the image is padded, a strip at a time.
+//
+// Temporaries a thread: the packed panel (taps x depth x tile columns), and for few channels a
+// padded strip (512 pixels and the windows around them) and the table.
+#pragma once
+
+#include "kernels.h"
+#include "tile.h"
+#include "transpose.h"
+#include "windows.h"
+
+namespace nacre {
+
+// Pixels first + step * (i, j) of the target, each with its window at pace * (i, j) of the source.
+struct Grid {
+  long first[2], step[2], size[2], pace[2];
+  const Tap* taps;
+  long count;
+  Reach reach;
+};
+
+template <int lanes>
+struct Gathering {
+  static constexpr long few_channels = 16;  // below this, a window is one row of numbers
+  static constexpr long strip_pixels = 512;
+  static constexpr int panel_columns = TileShape<lanes>::columns;
+
+  Images source;
+  const float* kernel;
+  bool transposed;  // the kernel's matrices are columns x depth
+  long kernel_inputs, kernel_outputs;  // (taps, inputs of a group, outputs of all groups)
+  float* target;
+  long target_size[2], target_channels, columns;  // channels of all groups, and of one
+  Finish finish;
+  long batch, groups;
+  const float* zeros;
+
+  struct Task {
+    const Grid* grid;
+    long group, column, width;
+    long first, last;  // pixels, or strips of them
+  };
+
+  void run(const Grid* grids, long count, Workers& workers) const {
+    const long panels = divide_up(columns, panel_columns);
+    const long pixels = batch * grids[0].size[0] * grids[0].size[1];
+    const long most = larger(1, divide_up(pixels, strip_pixels));
+    const long blocks = smaller(most, divide_up(8 * workers.count(), panels * groups * count));
+    for_each_task(workers, count * groups * panels * blocks, [&](long number) {
+      const long block = number % blocks, panel = number / blocks % panels;
+      const long group = number / blocks / panels % groups;
+      const Grid& grid = grids[number / blocks / panels / groups];
+      const long column = panel * panel_columns;
+      const Task task = {&grid, group, column, smaller(panel_columns, columns - column), 0, 0};
+      switch (divide_up(task.width, lanes)) {
+        case 1: return compute<1>(task, block, blocks);
+        case 2: return compute<2>(task, block, blocks);
+        case 3: return compute<smaller_constant(3)>(task, block, blocks);
+        default: return compute<TileShape<lanes>::vectors>(task, block, blocks);
+      }
+    });
+  }
+
+  static constexpr int smaller_constant(int vectors) {
+    return vectors < TileShape<lanes>::vectors ? vectors : TileShape<lanes>::vectors;
+  }
+
+  template <int vectors>
+  void compute(Task task, long block, long blocks) const {
+    constexpr int rows = tile_rows<lanes, vectors>;
+    const Grid& grid = *task.grid;
+    const float* packed = pack<vectors * lanes>(task);
+    const bool few = source.depth < few_channels && grid.count > 1;
+    const Strips<lanes> strips(grid.size, strip_pixels);
+    const long image = grid.size[0] * grid.size[1];
+    const long parts = few ? batch * strips.an_image() : divide_up(batch * image, rows);
+    const long share = divide_up(parts, blocks);
+    task.first = smaller(parts, block * share);
+    task.last = smaller(parts, task.first + share);
+    if (few) {
+      for (long s = task.first; s < task.last; ++s) along<vectors>(task, strips.at(s), packed);
+    } else {
+      task.first *= rows;
+      task.last = smaller(batch * image, task.last * rows);
+      gather<vectors>(task, packed);
+    }
+  }
+
+  // The columns of the task, for each tap and each number of the depth in turn.
+  template <int packed_columns>
+  const float* pack(const Task& task) const {
+    const Grid& grid = *task.grid;
+    const long depth = source.depth;
+    float* packed = scratch(packed_slot, grid.count * depth * packed_columns + 1);
+    for (long t = 0; t < grid.count; ++t) {
+      const float* matrix = kernel + grid.taps[t].matrix * kernel_inputs * kernel_outputs;
+      float* to = packed + t * depth * packed_columns;
+      if (transposed) {
+        const float* from = matrix + task.column * kernel_outputs + task.group * depth;
+        transpose<lanes>(from, kernel_outputs, task.width, depth, to, packed_columns);
+        continue;
+      }
+      const float* from = matrix + task.group * columns + task.column;
+      for (long k = 0; k < depth; ++k) {
+        for (long j = 0; j < packed_columns; j += lanes) {
+          const long left = larger(0, task.width - j);
+          store<lanes>(to + k * packed_columns + j,
+                       load_some<lanes>(from + k * kernel_outputs + j, left));
+        }
+      }
+    }
+    return packed;
+  }
+
+  float* target_at(const Task& task, long image, long i, long j) const {
+    const Grid& grid = *task.grid;
+    const long row = grid.first[0] + i * grid.step[0], column = grid.first[1] + j * grid.step[1];
+    const long pixel = (image * target_size[0] + row) * target_size[1] + column;
+    return target + pixel * target_channels + task.group * columns + task.column;
+  }
+
+  template <class Tile>
+  NACRE_INLINE void start(const Task& task, Tile& tile) const {
+    tile.start(finish.bias ? finish.bias + task.group * columns + task.column : nullptr,
+               task.width);
+  }
+
+  template <class Tile>
+  NACRE_INLINE void store_tile(const Task& task, Tile& tile, float* const* out, int height) const {
+    if (finish.relu) tile.cut_below_zero();
+    tile.put(out, height, task.width, false);
+  }
+
+  // Pixels in the order of the images or, in small images of which much lies at the border, place by
+  // place over all images: then a tile's pixels leave out the same taps.
+  template <int vectors>
+  void gather(const Task& task, const float* packed) const {
+    constexpr int rows = tile_rows<lanes, vectors>;
+    constexpr int packed_columns = vectors * lanes;
+    const Grid& grid = *task.grid;
+    const long depth = source.depth, width = source.size[1];
+    const bool by_place = grid.size[1] <= 8 && batch >= 2 * rows;
+    const long height = grid.size[0];
+    long n, i, j;
+    if (by_place) {
+      n = task.first % batch, j = task.first / batch % grid.size[1];
+      i = task.first / batch / grid.size[1];
+    } else {
+      j = task.first % grid.size[1], i = task.first / grid.size[1] % height;
+      n = task.first / grid.size[1] / height;
+    }
+    for (long pixel = task.first; pixel < task.last; pixel += rows) {
+      const int filled = static_cast<int>(smaller(rows, task.last - pixel));
+      long base[rows], row[rows], column[rows];
+      float* out[rows];
+      bool inside = true;
+      for (int r = 0; r < rows; ++r) {
+        if (r >= filled) {
+          base[r] = base[0], row[r] = row[0], column[r] = column[0], out[r] = out[0];
+          continue;
+        }
+        row[r] = i * grid.pace[0], column[r] = j * grid.pace[1];
+        base[r] = ((n * source.size[0] + row[r]) * width + column[r]) * source.channels +
+                  task.group * depth;
+        out[r] = target_at(task, n, i, j);
+        inside &= row[r] + grid.reach.low[0] >= 0 &&
+                  row[r] + grid.reach.high[0] < source.size[0] &&
+                  column[r] + grid.reach.low[1] >= 0 && column[r] + grid.reach.high[1] < width;
+        if (by_place) {
+          if (++n == batch) {
+            n = 0;
+            if (++j == grid.size[1]) j = 0, ++i;
+          }
+        } else if (++j == grid.size[1]) {
+          j = 0;
+          if (++i == height) i = 0, ++n;
+        }
+      }
+      Tile<lanes, rows, vectors> tile;
+      start(task, tile);
+      for (long t = 0; t < grid.count; ++t) {
+        const Tap tap = grid.taps[t];
+        const long offset = (tap.row * width + tap.column) * source.channels;
+        const float* from[rows];
+        bool any = inside;
+        if (inside) {
+          for (int r = 0; r < rows; ++r) from[r] = source.data + (base[r] + offset);
+        } else {
+          for (int r = 0; r < rows; ++r) {
+            const long y = row[r] + tap.row, x = column[r] + tap.column;
+            const bool there = static_cast<unsigned long>(y) <
+                                   static_cast<unsigned long>(source.size[0]) &&
+                               static_cast<unsigned long>(x) < static_cast<unsigned long>(width);
+            from[r] = there ? source.data + (base[r] + offset) : zeros;
+            any |= there;
+          }
+        }
+        if (any) tile.multiply(from, 1, packed + t * depth * packed_columns, packed_columns, depth);
+      }
+      store_tile(task, tile, out, filled);
+    }
+  }
+
+  // The pixels of a strip, each with its window as one row of numbers.
+  template <int vectors>
+  void along(const Task& task, const Strip& strip, const float* packed) const {
+    constexpr int rows = tile_rows<lanes, vectors>;
+    const Grid& grid = *task.grid;
+    Images group = source;
+    group.data += task.group * source.depth;
+    const Surroundings seen = surroundings<lanes>(group, strip, grid.pace, grid.reach);
+    const long depth = grid.count * source.depth;
+    long* offsets = reinterpret_cast<long*>(scratch(offsets_slot, 2 * depth));
+    offsets_of<lanes>(grid.taps, grid.count, grid.reach, seen.row_stride, seen.pixel_stride,
+                      source.depth, offsets);
+    const long pixels = strip.rows * strip.columns;
+    long i = 0, j = 0;
+    for (long pixel = 0; pixel < pixels; pixel += rows) {
+      const int filled = static_cast<int>(smaller(rows, pixels - pixel));
+      const float* from[rows];
+      float* out[rows];
+      for (int r = 0; r < rows; ++r) {
+        if (r >= filled) {
+          from[r] = from[0], out[r] = out[0];
+          continue;
+        }
+        from[r] = seen.data + i * grid.pace[0] * seen.row_stride +
+                  j * grid.pace[1] * seen.pixel_stride;
+        out[r] = target_at(task, strip.image, strip.row + i, strip.column + j);
+        if (++j == strip.columns) j = 0, ++i;
+      }
+      Tile<lanes, rows, vectors> tile;
+      start(task, tile);
+      tile.multiply_at(from, offsets, packed, vectors * lanes, depth);
+      store_tile(task, tile, out, filled);
+    }
+  }
+};
+
+// The zeros that stand for a pixel beside the image.
+template <int lanes>
+const float* zeros_of(long depth, float* memory) {
+  for (long i = 0; i < depth; ++i) memory[i] = 0;
+  return memory;
+}
+
+template <int lanes>
+void convolve(const ConvolutionShape& shape, const Finish& finish, const float* x,
+              const float* kernel, float* y, Workers& workers) {
+  const long inputs = shape.inputs / shape.groups, outputs = shape.outputs / shape.groups;
+  const long count = shape.window[0] * shape.window[1];
+  float* memory = scratch(plan_slot, count * sizeof(Tap) / sizeof(float) + inputs);
+  Tap* taps = reinterpret_cast<Tap*>(memory);
+  for (long t = 0; t < count; ++t) {
+    taps[t] = {t / shape.window[1] * shape.dilation[0] - shape.before[0],
+               t % shape.window[1] * shape.dilation[1] - shape.before[1], t};
+  }
+  const Grid grid = {{0, 0},
+                     {1, 1},
+                     {shape.output[0], shape.output[1]},
+                     {shape.strides[0], shape.strides[1]},
+                     taps,
+                     count,
+                     reach_of<lanes>(taps, count)};
+  Gathering<lanes> all;
+  all.source = {x, {shape.image[0], shape.image[1]}, shape.inputs, inputs};
+  all.kernel = kernel, all.transposed = false;
+  all.kernel_inputs = inputs, all.kernel_outputs = shape.outputs;
+  all.target = y, all.target_channels = shape.outputs, all.columns = outputs;
+  all.target_size[0] = shape.output[0], all.target_size[1] = shape.output[1];
+  all.finish = finish, all.batch = shape.batch, all.groups = shape.groups;
+  all.zeros = zeros_of<lanes>(inputs, memory + count * sizeof(Tap) / sizeof(float));
+  all.run(&grid, 1, workers);
+}
+
+// The taps of one remainder along both axes, appended to `taps`.
+template <int lanes>
+long taps_of_remainder(const ConvolutionShape& shape, const long* first, Tap* taps) {
+  long count = 0;
+  for (long i = 0; i < shape.window[0]; ++i) {
+    const long down = first[0] + shape.before[0] - i * shape.dilation[0];
+    if (down % shape.strides[0]) continue;
+    for (long j = 0; j < shape.window[1]; ++j) {
+      const long along = first[1] + shape.before[1] - j * shape.dilation[1];
+      if (along % shape.strides[1]) continue;
+      taps[count++] = {down / shape.strides[0], along / shape.strides[1],
+                       i * shape.window[1] + j};
+    }
+  }
+  return count;
+}
+
+template <int lanes>
+void input_gradient(const ConvolutionShape& shape, const float* cotangent, const float* kernel,
+                    float* x, Workers& workers) {
+  const long inputs = shape.inputs / shape.groups, outputs = shape.outputs / shape.groups;
+  const long remainders[2] = {smaller(shape.strides[0], shape.image[0]),
+                              smaller(shape.strides[1], shape.image[1])};
+  const long most = remainders[0] * remainders[1], taps_all = shape.window[0] * shape.window[1];
+  const long grid_floats = most * sizeof(Grid) / sizeof(float);
+  const long tap_floats = taps_all * sizeof(Tap) / sizeof(float);
+  float* memory = scratch(plan_slot, grid_floats + tap_floats + outputs);
+  Grid* grids = reinterpret_cast<Grid*>(memory);
+  Tap* taps = reinterpret_cast<Tap*>(memory + grid_floats);
+  for (long g = 0; g < most; ++g) {
+    const long first[2] = {g / remainders[1], g % remainders[1]};
+    Grid& grid = grids[g];
+    for (int axis = 0; axis < 2; ++axis) {
+      grid.first[axis] = first[axis];
+      grid.step[axis] = shape.strides[axis];
+      grid.size[axis] = divide_up(shape.image[axis] - first[axis], shape.strides[axis]);
+      grid.pace[axis] = 1;
+    }
+    grid.taps = taps;
+    grid.count = taps_of_remainder<lanes>(shape, first, taps);
+    grid.reach = reach_of<lanes>(taps, grid.count);
+    taps += grid.count;
+  }
+  Gathering<lanes> all;
+  all.source = {cotangent, {shape.output[0], shape.output[1]}, shape.outputs, outputs};
+  all.kernel = kernel, all.transposed = true;
+  all.kernel_inputs = inputs, all.kernel_outputs = shape.outputs;
+  all.target = x, all.target_channels = shape.inputs, all.columns = inputs;
+  all.target_size[0] = shape.image[0], all.target_size[1] = shape.image[1];
+  all.finish = {nullptr, false}, all.batch = shape.batch, all.groups = shape.groups;
+  all.zeros = zeros_of<lanes>(outputs, memory + grid_floats + tap_floats);
+  all.run(grids, most, workers);
+}
+
+}  // namespace nacre

@@ -1,0 +1,316 @@
+// The gradient of a convolution in its kernel.
+//
+//   W'[t, i, o] = sum over pixels p of x[p * stride + t * dilation - before, i] y'[p, o]
+//
+// For every tap a product of matrices, the pixels being its depth: the rows of a register tile are
+// channels of the image, its columns channels of the cotangent. It runs over the pixels whose window
+// is on the image at that tap; both rows of numbers are read where a list says. Where a group has
+// few channels, the rows are all numbers of a window instead, in a padded strip of the image.
+//
+// A small kernel's gradient is summed over chunks of the pixels, each chunk in memory of its own,
+// and the sums are added up in order: so the same thread count gives the same bits. A large one is
+// shared out by rows, and each task sees all pixels.
+//
+// Temporaries: the sums of all chunks but the first, 16 MiB at most; and a thread's lists and its
+// panel of the cotangent, for `block_pixels` pixels.
+#pragma once
+
+#include "kernels.h"
+#include "tile.h"
+#include "windows.h"
+
+namespace nacre {
+
+template <int lanes>
+struct KernelGradient {
+  static constexpr long few_channels = 16;
+  static constexpr long block_pixels = 256;
+  static constexpr long whole_floats = 1 << 18;  // a kernel up to this stays in a core's cache
+  static constexpr long partial_floats = 4 << 20;
+  static constexpr int few_rows = lanes == 16 ? 9 : 5;
+
+  Images source;
+  const float* cotangent;
+  long output[2], outputs, columns;  // channels of all groups, and of one
+  long pace[2];
+  const Tap* taps;
+  long count;
+  Reach reach;
+  float* result;
+  long batch, groups;
+
+  struct Task {
+    long group, first, last;            // pixels, or strips of them
+    long first_block, last_block;       // of rows
+    float* sums;
+  };
+  struct Part {  // of a task: some columns, and a block of pixels
+    long column, width;
+    const float* cotangent;
+    long stride;
+    bool add;
+  };
+
+  bool few() const { return source.depth < few_channels; }
+  int panel_vectors() const {
+    return few() && lanes == 16 ? 2 : TileShape<lanes>::vectors;
+  }
+  long rows_a_tile() const {
+    if (few()) return few_rows;
+    switch (divide_up(smaller(columns, panel_vectors() * lanes), lanes)) {
+      case 1: return tile_channels<lanes, 1>;
+      case 2: return tile_channels<lanes, 2>;
+      case 3: return tile_channels<lanes, 3>;
+      default: return tile_channels<lanes, TileShape<lanes>::vectors>;
+    }
+  }
+
+  // The same rows for panels of any width, so that a task's share of them does not depend on it.
+  long blocks_a_tap() const {
+    return few() ? divide_up(count * source.depth, few_rows)
+                 : divide_up(source.depth, rows_a_tile());
+  }
+
+  void run(Workers& workers) {
+    const Strips<lanes> strips(output, block_pixels);
+    const long parts = few() ? batch * strips.an_image()
+                             : divide_up(batch * output[0] * output[1], block_pixels);
+    const long floats = count * source.depth * outputs;
+    const long wanted = 4 * workers.count();
+    const long allowed = floats <= whole_floats ? 1 + partial_floats / floats : 1;
+    const long chunks = larger(1, smaller(smaller(wanted, allowed), divide_up(parts, 2)));
+    const long all_blocks = few() ? blocks_a_tap() : count * blocks_a_tap();
+    const long splits = smaller(all_blocks, divide_up(wanted, chunks * groups));
+    float* others = scratch(partial_slot, (chunks - 1) * floats + 1);
+    for_each_task(workers, chunks * groups * splits, [&](long number) {
+      const long chunk = number / splits / groups, split = number % splits;
+      Task task;
+      task.group = number / splits % groups;
+      task.first = chunk * parts / chunks, task.last = (chunk + 1) * parts / chunks;
+      task.first_block = split * all_blocks / splits;
+      task.last_block = (split + 1) * all_blocks / splits;
+      task.sums = chunk ? others + (chunk - 1) * floats : result;
+      sum_over_pixels(task, strips);
+    });
+    if (chunks > 1) add_up(others, chunks - 1, floats, workers);
+  }
+
+  void add_up(const float* others, long count, long floats, Workers& workers) const {
+    constexpr long slice = 1 << 13;
+    for_each_task(workers, divide_up(floats, slice), [&](long number) {
+      const long last = smaller(floats, (number + 1) * slice);
+      for (long i = number * slice; i < last; i += lanes) {
+        Vector<lanes> total = load_some<lanes>(result + i, last - i);
+        for (long c = 0; c < count; ++c) {
+          total += load_some<lanes>(others + c * floats + i, last - i);
+        }
+        store_some<lanes>(result + i, total, last - i);
+      }
+    });
+  }
+
+  void sum_over_pixels(const Task& task, const Strips<lanes>& strips) const {
+    const long pixels = batch * output[0] * output[1];
+    if (task.first == task.last) return fill_with_zeros(task);
+    for (long part = task.first; part < task.last; ++part) {
+      const bool add = part > task.first;
+      if (few()) {
+        strip_of_pixels(task, strips.at(part), add);
+      } else {
+        const long first = part * block_pixels;
+        block_of_pixels(task, first, smaller(pixels, first + block_pixels), add);
+      }
+    }
+  }
+
+  void fill_with_zeros(const Task& task) const {
+    for (long i = 0; i < count * source.depth; ++i) {
+      float* row = task.sums + i * outputs + task.group * columns;
+      for (long j = 0; j < columns; ++j) row[j] = 0;
+    }
+  }
+
+  // Cuts the columns into panels; `body` is called with each.
+  template <class Body>
+  void for_each_panel(const Body& body) const {
+    const long wide = panel_vectors() * lanes;
+    for (long column = 0; column < columns; column += wide) {
+      body(column, smaller(wide, columns - column));
+    }
+  }
+
+  // The panel of the cotangent for some pixels: packed, unless its rows are whole registers.
+  Part panel_of(const Task& task, long first, long pixels, long column, long width,
+                bool add) const {
+    const float* from = cotangent + first * outputs + task.group * columns + column;
+    if (width % lanes == 0 && outputs <= TileShape<lanes>::columns) {
+      return {column, width, from, outputs, add};
+    }
+    const long stride = divide_up(width, lanes) * lanes;
+    float* packed = scratch(packed_slot, pixels * stride);
+    for (long p = 0; p < pixels; ++p) {
+      for (long j = 0; j < stride; j += lanes) {
+        store<lanes>(packed + p * stride + j,
+                     load_some<lanes>(from + p * outputs + j, width - j));
+      }
+    }
+    return {column, width, packed, stride, add};
+  }
+
+  void block_of_pixels(const Task& task, long first, long last, bool add) const {
+    for_each_panel([&](long column, long width) {
+      const Part part = panel_of(task, first, last - first, column, width, add);
+      const long per_tap = blocks_a_tap();
+      for (long block = task.first_block; block < task.last_block;) {
+        const long t = block / per_tap;
+        const long end = smaller(task.last_block, (t + 1) * per_tap);
+        tap(task, part, t, block - t * per_tap, end - t * per_tap, first, last);
+        block = end;
+      }
+    });
+  }
+
+  // Lists the pixels from `first` to `last` whose window is on the image at this tap.
+  long list(const Task& task, const Part& part, const Tap& tap, long first, long last,
+            const float** pointers, long* places) const {
+    const long width = source.size[1];
+    const long begin = tap.column >= 0 ? 0 : divide_up(-tap.column, pace[1]);
+    const long end = tap.column >= width ? 0 : (width - 1 - tap.column) / pace[1] + 1;
+    long found = 0;
+    for (long pixel = first; pixel < last;) {
+      const long j = pixel % output[1], row = pixel / output[1];
+      const long i = row % output[0], n = row / output[0];
+      const long stop = smaller(output[1], j + last - pixel);
+      const long y = i * pace[0] + tap.row;
+      if (y >= 0 && y < source.size[0]) {
+        const long from = larger(j, begin), to = smaller(stop, end);
+        const float* at = source.data + task.group * source.depth +
+                          ((n * source.size[0] + y) * width + tap.column) * source.channels;
+        long place = (pixel - first + from - j) * part.stride;
+        for (long k = from; k < to; ++k, place += part.stride) {
+          pointers[found] = at + k * pace[1] * source.channels;
+          places[found++] = place;
+        }
+      }
+      pixel += stop - j;
+    }
+    return found;
+  }
+
+  void tap(const Task& task, const Part& part, long t, long first_block, long last_block,
+           long first, long last) const {
+    const float** pointers =
+        reinterpret_cast<const float**>(scratch(pointers_slot, 2 * block_pixels));
+    long* places = reinterpret_cast<long*>(scratch(places_slot, 2 * block_pixels));
+    const long found = list(task, part, taps[t], first, last, pointers, places);
+    if (!found && part.add) return;
+    float* sums = task.sums + t * source.depth * outputs + task.group * columns + part.column;
+    for (long block = first_block; block < last_block; ++block) {
+      switch (rows_a_tile()) {
+        case 6: channels<6>(part, block, pointers, places, found, sums); break;
+        case 8: channels<8>(part, block, pointers, places, found, sums); break;
+        default: channels<lanes == 16 ? 16 : 8>(part, block, pointers, places, found, sums);
+      }
+    }
+  }
+
+  template <int rows>
+  void channels(const Part& part, long block, const float* const* pointers, const long* places,
+                long found, float* sums) const {
+    const long vectors = divide_up(part.width, lanes);
+    constexpr int most = lanes == 8 ? 2 : rows == 6 ? 4 : rows == 8 ? 3 : 1;
+    if constexpr (most >= 4) {
+      if (vectors == 4) return tile<rows, 4>(part, block, pointers, places, found, sums);
+    }
+    if constexpr (most >= 3) {
+      if (vectors == 3) return tile<rows, 3>(part, block, pointers, places, found, sums);
+    }
+    if constexpr (most >= 2) {
+      if (vectors == 2) return tile<rows, 2>(part, block, pointers, places, found, sums);
+    }
+    tile<rows, 1>(part, block, pointers, places, found, sums);
+  }
+
+  // The last tile moves back to end with the last channel, and leaves out rows that are done.
+  template <int rows, int vectors>
+  void tile(const Part& part, long block, const float* const* pointers, const long* places,
+            long found, float* sums) const {
+    const long channel = smaller(block * rows, source.depth - rows);
+    const int done = static_cast<int>(block * rows - channel);
+    Tile<lanes, rows, vectors> tile;
+    tile.clear();
+    tile.multiply_gathered(pointers, channel, part.cotangent, places, found);
+    float* out[rows];
+    for (int r = 0; r < rows; ++r) out[r] = sums + (channel + r) * outputs;
+    tile.put(out, rows, part.width, part.add, done);
+  }
+
+  // Few channels: the numbers of a window are the rows.
+  void strip_of_pixels(const Task& task, const Strip& strip, bool add) const {
+    Images group = source;
+    group.data += task.group * source.depth;
+    const Surroundings seen = surroundings<lanes>(group, strip, pace, reach);
+    const long rows = count * source.depth, pixels = strip.rows * strip.columns;
+    long* offsets = reinterpret_cast<long*>(scratch(offsets_slot, 2 * (rows + few_rows)));
+    offsets_of<lanes>(taps, count, reach, seen.row_stride, seen.pixel_stride, source.depth,
+                      offsets);
+    for (long r = rows; r < rows + few_rows; ++r) offsets[r] = 0;
+    const long first = (strip.image * output[0] + strip.row) * output[1] + strip.column;
+    const float** pointers = reinterpret_cast<const float**>(scratch(pointers_slot, 2 * pixels));
+    long* places = reinterpret_cast<long*>(scratch(places_slot, 2 * pixels));
+    for (long i = 0, p = 0; i < strip.rows; ++i) {
+      for (long j = 0; j < strip.columns; ++j, ++p) {
+        pointers[p] = seen.data + i * pace[0] * seen.row_stride + j * pace[1] * seen.pixel_stride;
+      }
+    }
+    for_each_panel([&](long column, long width) {
+      const Part part = panel_of(task, first, pixels, column, width, add);
+      for (long p = 0; p < pixels; ++p) places[p] = p * part.stride;
+      float* sums = task.sums + task.group * columns + column;
+      for (long block = task.first_block; block < task.last_block; ++block) {
+        if (width <= lanes) {
+          window<1>(part, block, pointers, offsets, places, pixels, sums);
+        } else {
+          window<2>(part, block, pointers, offsets, places, pixels, sums);
+        }
+      }
+    });
+  }
+
+  template <int vectors>
+  void window(const Part& part, long block, const float* const* pointers, const long* offsets,
+              const long* places, long pixels, float* sums) const {
+    const long row = block * few_rows;
+    const long left = count * source.depth - row;
+    Tile<lanes, few_rows, vectors> tile;
+    tile.clear();
+    tile.multiply_gathered(pointers, offsets + row, part.cotangent, places, pixels);
+    float* out[few_rows];
+    for (int r = 0; r < few_rows; ++r) out[r] = sums + (row + r) * outputs;
+    tile.put(out, static_cast<int>(smaller(few_rows, left)), part.width, part.add);
+  }
+};
+
+template <int lanes>
+void kernel_gradient(const ConvolutionShape& shape, const float* x, const float* cotangent,
+                     float* kernel, Workers& workers) {
+  const long count = shape.window[0] * shape.window[1];
+  Tap* taps = reinterpret_cast<Tap*>(scratch(plan_slot, count * sizeof(Tap) / sizeof(float)));
+  for (long t = 0; t < count; ++t) {
+    taps[t] = {t / shape.window[1] * shape.dilation[0] - shape.before[0],
+               t % shape.window[1] * shape.dilation[1] - shape.before[1], t};
+  }
+  KernelGradient<lanes> all;
+  all.source = {x, {shape.image[0], shape.image[1]}, shape.inputs, shape.inputs / shape.groups};
+  all.cotangent = cotangent;
+  all.outputs = shape.outputs, all.columns = shape.outputs / shape.groups;
+  for (int axis = 0; axis < 2; ++axis) {
+    all.output[axis] = shape.output[axis];
+    all.pace[axis] = shape.strides[axis];
+  }
+  all.taps = taps, all.count = count, all.reach = reach_of<lanes>(taps, count);
+  all.result = kernel, all.batch = shape.batch, all.groups = shape.groups;
+  all.run(workers);
+}
+
+}  // namespace nacre
