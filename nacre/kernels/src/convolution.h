@@ -20,20 +20,13 @@
 // padded strip (512 pixels and the windows around them) and the table.
 #pragma once
 
+#include "depthwise.h"
 #include "kernels.h"
 #include "tile.h"
 #include "transpose.h"
 #include "windows.h"
 
 namespace nacre {
-
-// Pixels first + step * (i, j) of the target, each with its window at pace * (i, j) of the source.
-struct Grid {
-  long first[2], step[2], size[2], pace[2];
-  const Tap* taps;
-  long count;
-  Reach reach;
-};
 
 template <int lanes>
 struct Gathering {
@@ -42,14 +35,12 @@ struct Gathering {
   static constexpr int panel_columns = TileShape<lanes>::columns;
 
   Images source;
+  Target target;
   const float* kernel;
-  bool transposed;  // the kernel's matrices are columns x depth
-  long kernel_inputs, kernel_outputs;  // (taps, inputs of a group, outputs of all groups)
-  float* target;
-  long target_size[2], target_channels, columns;  // channels of all groups, and of one
+  const ConvolutionShape& shape;
   Finish finish;
-  long batch, groups;
   const float* zeros;
+  bool transposed;  // the kernel's matrices are columns x depth
 
   struct Task {
     const Grid* grid;
@@ -57,9 +48,11 @@ struct Gathering {
     long first, last;  // pixels, or strips of them
   };
 
-  void run(const Grid* grids, long count, Workers& workers) const {
+  void run(const Plan& plan, Workers& workers) const {
+    const Grid* const grids = plan.grids;
+    const long count = plan.count, groups = shape.groups, columns = target.depth;
     const long panels = divide_up(columns, panel_columns);
-    const long pixels = batch * grids[0].size[0] * grids[0].size[1];
+    const long pixels = shape.batch * grids[0].size[0] * grids[0].size[1];
     const long most = larger(1, divide_up(pixels, strip_pixels));
     const long blocks = smaller(most, divide_up(8 * workers.count(), panels * groups * count));
     for_each_task(workers, count * groups * panels * blocks, [&](long number) {
@@ -85,6 +78,7 @@ struct Gathering {
   void compute(Task task, long block, long blocks) const {
     constexpr int rows = tile_rows<lanes, vectors>;
     const Grid& grid = *task.grid;
+    const long batch = shape.batch;
     const float* packed = pack<vectors * lanes>(task);
     const bool few = source.depth < few_channels && grid.count > 1;
     const Strips<lanes> strips(grid.size, strip_pixels);
@@ -106,22 +100,22 @@ struct Gathering {
   template <int packed_columns>
   const float* pack(const Task& task) const {
     const Grid& grid = *task.grid;
-    const long depth = source.depth;
+    const long depth = source.depth, inputs = shape.inputs / shape.groups;
     float* packed = scratch(packed_slot, grid.count * depth * packed_columns + 1);
     for (long t = 0; t < grid.count; ++t) {
-      const float* matrix = kernel + grid.taps[t].matrix * kernel_inputs * kernel_outputs;
+      const float* matrix = kernel + grid.taps[t].matrix * inputs * shape.outputs;
       float* to = packed + t * depth * packed_columns;
       if (transposed) {
-        const float* from = matrix + task.column * kernel_outputs + task.group * depth;
-        transpose<lanes>(from, kernel_outputs, task.width, depth, to, packed_columns);
+        const float* from = matrix + task.column * shape.outputs + task.group * depth;
+        transpose<lanes>(from, shape.outputs, task.width, depth, to, packed_columns);
         continue;
       }
-      const float* from = matrix + task.group * columns + task.column;
+      const float* from = matrix + task.group * target.depth + task.column;
       for (long k = 0; k < depth; ++k) {
         for (long j = 0; j < packed_columns; j += lanes) {
           const long left = larger(0, task.width - j);
           store<lanes>(to + k * packed_columns + j,
-                       load_some<lanes>(from + k * kernel_outputs + j, left));
+                       load_some<lanes>(from + k * shape.outputs + j, left));
         }
       }
     }
@@ -129,15 +123,12 @@ struct Gathering {
   }
 
   float* target_at(const Task& task, long image, long i, long j) const {
-    const Grid& grid = *task.grid;
-    const long row = grid.first[0] + i * grid.step[0], column = grid.first[1] + j * grid.step[1];
-    const long pixel = (image * target_size[0] + row) * target_size[1] + column;
-    return target + pixel * target_channels + task.group * columns + task.column;
+    return target.at(*task.grid, image, i, j) + task.group * target.depth + task.column;
   }
 
   template <class Tile>
   NACRE_INLINE void start(const Task& task, Tile& tile) const {
-    tile.start(finish.bias ? finish.bias + task.group * columns + task.column : nullptr,
+    tile.start(finish.bias ? finish.bias + task.group * target.depth + task.column : nullptr,
                task.width);
   }
 
@@ -154,7 +145,7 @@ struct Gathering {
     constexpr int rows = tile_rows<lanes, vectors>;
     constexpr int packed_columns = vectors * lanes;
     const Grid& grid = *task.grid;
-    const long depth = source.depth, width = source.size[1];
+    const long depth = source.depth, width = source.size[1], batch = shape.batch;
     const bool by_place = grid.size[1] <= 8 && batch >= 2 * rows;
     const long height = grid.size[0];
     long n, i, j;
@@ -253,94 +244,33 @@ struct Gathering {
   }
 };
 
-// The zeros that stand for a pixel beside the image.
-template <int lanes>
-const float* zeros_of(long depth, float* memory) {
-  for (long i = 0; i < depth; ++i) memory[i] = 0;
-  return memory;
-}
-
 template <int lanes>
 void convolve(const ConvolutionShape& shape, const Finish& finish, const float* x,
               const float* kernel, float* y, Workers& workers) {
   const long inputs = shape.inputs / shape.groups, outputs = shape.outputs / shape.groups;
-  const long count = shape.window[0] * shape.window[1];
-  float* memory = scratch(plan_slot, count * sizeof(Tap) / sizeof(float) + inputs);
-  Tap* taps = reinterpret_cast<Tap*>(memory);
-  for (long t = 0; t < count; ++t) {
-    taps[t] = {t / shape.window[1] * shape.dilation[0] - shape.before[0],
-               t % shape.window[1] * shape.dilation[1] - shape.before[1], t};
+  const Plan plan = forward_plan<lanes>(shape);
+  const Images source = {x, {shape.image[0], shape.image[1]}, shape.inputs, inputs};
+  const Target target = {y, {shape.output[0], shape.output[1]}, shape.outputs, outputs};
+  if (is_depthwise<lanes>(shape)) {
+    return Depthwise<lanes>{source, target, kernel, finish, plan.zeros}.run(shape.batch, plan,
+                                                                            workers);
   }
-  const Grid grid = {{0, 0},
-                     {1, 1},
-                     {shape.output[0], shape.output[1]},
-                     {shape.strides[0], shape.strides[1]},
-                     taps,
-                     count,
-                     reach_of<lanes>(taps, count)};
-  Gathering<lanes> all;
-  all.source = {x, {shape.image[0], shape.image[1]}, shape.inputs, inputs};
-  all.kernel = kernel, all.transposed = false;
-  all.kernel_inputs = inputs, all.kernel_outputs = shape.outputs;
-  all.target = y, all.target_channels = shape.outputs, all.columns = outputs;
-  all.target_size[0] = shape.output[0], all.target_size[1] = shape.output[1];
-  all.finish = finish, all.batch = shape.batch, all.groups = shape.groups;
-  all.zeros = zeros_of<lanes>(inputs, memory + count * sizeof(Tap) / sizeof(float));
-  all.run(&grid, 1, workers);
-}
-
-// The taps of one remainder along both axes, appended to `taps`.
-template <int lanes>
-long taps_of_remainder(const ConvolutionShape& shape, const long* first, Tap* taps) {
-  long count = 0;
-  for (long i = 0; i < shape.window[0]; ++i) {
-    const long down = first[0] + shape.before[0] - i * shape.dilation[0];
-    if (down % shape.strides[0]) continue;
-    for (long j = 0; j < shape.window[1]; ++j) {
-      const long along = first[1] + shape.before[1] - j * shape.dilation[1];
-      if (along % shape.strides[1]) continue;
-      taps[count++] = {down / shape.strides[0], along / shape.strides[1],
-                       i * shape.window[1] + j};
-    }
-  }
-  return count;
+  Gathering<lanes>{source, target, kernel, shape, finish, plan.zeros, false}.run(plan, workers);
 }
 
 template <int lanes>
 void input_gradient(const ConvolutionShape& shape, const float* cotangent, const float* kernel,
                     float* x, Workers& workers) {
   const long inputs = shape.inputs / shape.groups, outputs = shape.outputs / shape.groups;
-  const long remainders[2] = {smaller(shape.strides[0], shape.image[0]),
-                              smaller(shape.strides[1], shape.image[1])};
-  const long most = remainders[0] * remainders[1], taps_all = shape.window[0] * shape.window[1];
-  const long grid_floats = most * sizeof(Grid) / sizeof(float);
-  const long tap_floats = taps_all * sizeof(Tap) / sizeof(float);
-  float* memory = scratch(plan_slot, grid_floats + tap_floats + outputs);
-  Grid* grids = reinterpret_cast<Grid*>(memory);
-  Tap* taps = reinterpret_cast<Tap*>(memory + grid_floats);
-  for (long g = 0; g < most; ++g) {
-    const long first[2] = {g / remainders[1], g % remainders[1]};
-    Grid& grid = grids[g];
-    for (int axis = 0; axis < 2; ++axis) {
-      grid.first[axis] = first[axis];
-      grid.step[axis] = shape.strides[axis];
-      grid.size[axis] = divide_up(shape.image[axis] - first[axis], shape.strides[axis]);
-      grid.pace[axis] = 1;
-    }
-    grid.taps = taps;
-    grid.count = taps_of_remainder<lanes>(shape, first, taps);
-    grid.reach = reach_of<lanes>(taps, grid.count);
-    taps += grid.count;
+  const Plan plan = gradient_plan<lanes>(shape);
+  const Images source = {cotangent, {shape.output[0], shape.output[1]}, shape.outputs, outputs};
+  const Target target = {x, {shape.image[0], shape.image[1]}, shape.inputs, inputs};
+  const Finish nothing = {nullptr, false};
+  if (is_depthwise<lanes>(shape)) {
+    return Depthwise<lanes>{source, target, kernel, nothing, plan.zeros}.run(shape.batch, plan,
+                                                                             workers);
   }
-  Gathering<lanes> all;
-  all.source = {cotangent, {shape.output[0], shape.output[1]}, shape.outputs, outputs};
-  all.kernel = kernel, all.transposed = true;
-  all.kernel_inputs = inputs, all.kernel_outputs = shape.outputs;
-  all.target = x, all.target_channels = shape.inputs, all.columns = inputs;
-  all.target_size[0] = shape.image[0], all.target_size[1] = shape.image[1];
-  all.finish = {nullptr, false}, all.batch = shape.batch, all.groups = shape.groups;
-  all.zeros = zeros_of<lanes>(outputs, memory + grid_floats + tap_floats);
-  all.run(grids, most, workers);
+  Gathering<lanes>{source, target, kernel, shape, nothing, plan.zeros, true}.run(plan, workers);
 }
 
 }  // namespace nacre

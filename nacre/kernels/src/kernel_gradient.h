@@ -15,7 +15,9 @@
 // panel of the cotangent, for `block_pixels` pixels.
 #pragma once
 
+#include "depthwise.h"
 #include "kernels.h"
+#include "partial_sums.h"
 #include "tile.h"
 #include "windows.h"
 
@@ -31,13 +33,11 @@ struct KernelGradient {
 
   Images source;
   const float* cotangent;
-  long output[2], outputs, columns;  // channels of all groups, and of one
-  long pace[2];
-  const Tap* taps;
-  long count;
-  Reach reach;
   float* result;
-  long batch, groups;
+  const ConvolutionShape& shape;
+  const Grid& grid;
+  const long outputs = shape.outputs, columns = shape.outputs / shape.groups;
+  const long count = grid.count;
 
   struct Task {
     long group, first, last;            // pixels, or strips of them
@@ -71,46 +71,32 @@ struct KernelGradient {
                  : divide_up(source.depth, rows_a_tile());
   }
 
-  void run(Workers& workers) {
-    const Strips<lanes> strips(output, block_pixels);
-    const long parts = few() ? batch * strips.an_image()
-                             : divide_up(batch * output[0] * output[1], block_pixels);
+  void run(Workers& workers) const {
+    const Strips<lanes> strips(shape.output, block_pixels);
+    const long parts = few() ? shape.batch * strips.an_image()
+                             : divide_up(shape.batch * shape.output[0] * shape.output[1], block_pixels);
     const long floats = count * source.depth * outputs;
     const long wanted = 4 * workers.count();
     const long allowed = floats <= whole_floats ? 1 + partial_floats / floats : 1;
     const long chunks = larger(1, smaller(smaller(wanted, allowed), divide_up(parts, 2)));
     const long all_blocks = few() ? blocks_a_tap() : count * blocks_a_tap();
-    const long splits = smaller(all_blocks, divide_up(wanted, chunks * groups));
+    const long splits = smaller(all_blocks, divide_up(wanted, chunks * shape.groups));
     float* others = scratch(partial_slot, (chunks - 1) * floats + 1);
-    for_each_task(workers, chunks * groups * splits, [&](long number) {
-      const long chunk = number / splits / groups, split = number % splits;
+    for_each_task(workers, chunks * shape.groups * splits, [&](long number) {
+      const long chunk = number / splits / shape.groups, split = number % splits;
       Task task;
-      task.group = number / splits % groups;
+      task.group = number / splits % shape.groups;
       task.first = chunk * parts / chunks, task.last = (chunk + 1) * parts / chunks;
       task.first_block = split * all_blocks / splits;
       task.last_block = (split + 1) * all_blocks / splits;
       task.sums = chunk ? others + (chunk - 1) * floats : result;
       sum_over_pixels(task, strips);
     });
-    if (chunks > 1) add_up(others, chunks - 1, floats, workers);
-  }
-
-  void add_up(const float* others, long count, long floats, Workers& workers) const {
-    constexpr long slice = 1 << 13;
-    for_each_task(workers, divide_up(floats, slice), [&](long number) {
-      const long last = smaller(floats, (number + 1) * slice);
-      for (long i = number * slice; i < last; i += lanes) {
-        Vector<lanes> total = load_some<lanes>(result + i, last - i);
-        for (long c = 0; c < count; ++c) {
-          total += load_some<lanes>(others + c * floats + i, last - i);
-        }
-        store_some<lanes>(result + i, total, last - i);
-      }
-    });
+    add_up<lanes>(result, others, chunks - 1, floats, workers);
   }
 
   void sum_over_pixels(const Task& task, const Strips<lanes>& strips) const {
-    const long pixels = batch * output[0] * output[1];
+    const long pixels = shape.batch * shape.output[0] * shape.output[1];
     if (task.first == task.last) return fill_with_zeros(task);
     for (long part = task.first; part < task.last; ++part) {
       const bool add = part > task.first;
@@ -174,21 +160,21 @@ struct KernelGradient {
   long list(const Task& task, const Part& part, const Tap& tap, long first, long last,
             const float** pointers, long* places) const {
     const long width = source.size[1];
-    const long begin = tap.column >= 0 ? 0 : divide_up(-tap.column, pace[1]);
-    const long end = tap.column >= width ? 0 : (width - 1 - tap.column) / pace[1] + 1;
+    const long begin = tap.column >= 0 ? 0 : divide_up(-tap.column, grid.pace[1]);
+    const long end = tap.column >= width ? 0 : (width - 1 - tap.column) / grid.pace[1] + 1;
     long found = 0;
     for (long pixel = first; pixel < last;) {
-      const long j = pixel % output[1], row = pixel / output[1];
-      const long i = row % output[0], n = row / output[0];
-      const long stop = smaller(output[1], j + last - pixel);
-      const long y = i * pace[0] + tap.row;
+      const long j = pixel % shape.output[1], row = pixel / shape.output[1];
+      const long i = row % shape.output[0], n = row / shape.output[0];
+      const long stop = smaller(shape.output[1], j + last - pixel);
+      const long y = i * grid.pace[0] + tap.row;
       if (y >= 0 && y < source.size[0]) {
         const long from = larger(j, begin), to = smaller(stop, end);
         const float* at = source.data + task.group * source.depth +
                           ((n * source.size[0] + y) * width + tap.column) * source.channels;
         long place = (pixel - first + from - j) * part.stride;
         for (long k = from; k < to; ++k, place += part.stride) {
-          pointers[found] = at + k * pace[1] * source.channels;
+          pointers[found] = at + k * grid.pace[1] * source.channels;
           places[found++] = place;
         }
       }
@@ -202,7 +188,7 @@ struct KernelGradient {
     const float** pointers =
         reinterpret_cast<const float**>(scratch(pointers_slot, 2 * block_pixels));
     long* places = reinterpret_cast<long*>(scratch(places_slot, 2 * block_pixels));
-    const long found = list(task, part, taps[t], first, last, pointers, places);
+    const long found = list(task, part, grid.taps[t], first, last, pointers, places);
     if (!found && part.add) return;
     float* sums = task.sums + t * source.depth * outputs + task.group * columns + part.column;
     for (long block = first_block; block < last_block; ++block) {
@@ -249,18 +235,18 @@ struct KernelGradient {
   void strip_of_pixels(const Task& task, const Strip& strip, bool add) const {
     Images group = source;
     group.data += task.group * source.depth;
-    const Surroundings seen = surroundings<lanes>(group, strip, pace, reach);
+    const Surroundings seen = surroundings<lanes>(group, strip, grid.pace, grid.reach);
     const long rows = count * source.depth, pixels = strip.rows * strip.columns;
     long* offsets = reinterpret_cast<long*>(scratch(offsets_slot, 2 * (rows + few_rows)));
-    offsets_of<lanes>(taps, count, reach, seen.row_stride, seen.pixel_stride, source.depth,
+    offsets_of<lanes>(grid.taps, count, grid.reach, seen.row_stride, seen.pixel_stride, source.depth,
                       offsets);
     for (long r = rows; r < rows + few_rows; ++r) offsets[r] = 0;
-    const long first = (strip.image * output[0] + strip.row) * output[1] + strip.column;
+    const long first = (strip.image * shape.output[0] + strip.row) * shape.output[1] + strip.column;
     const float** pointers = reinterpret_cast<const float**>(scratch(pointers_slot, 2 * pixels));
     long* places = reinterpret_cast<long*>(scratch(places_slot, 2 * pixels));
     for (long i = 0, p = 0; i < strip.rows; ++i) {
       for (long j = 0; j < strip.columns; ++j, ++p) {
-        pointers[p] = seen.data + i * pace[0] * seen.row_stride + j * pace[1] * seen.pixel_stride;
+        pointers[p] = seen.data + i * grid.pace[0] * seen.row_stride + j * grid.pace[1] * seen.pixel_stride;
       }
     }
     for_each_panel([&](long column, long width) {
@@ -294,23 +280,14 @@ struct KernelGradient {
 template <int lanes>
 void kernel_gradient(const ConvolutionShape& shape, const float* x, const float* cotangent,
                      float* kernel, Workers& workers) {
-  const long count = shape.window[0] * shape.window[1];
-  Tap* taps = reinterpret_cast<Tap*>(scratch(plan_slot, count * sizeof(Tap) / sizeof(float)));
-  for (long t = 0; t < count; ++t) {
-    taps[t] = {t / shape.window[1] * shape.dilation[0] - shape.before[0],
-               t % shape.window[1] * shape.dilation[1] - shape.before[1], t};
+  const Plan plan = forward_plan<lanes>(shape);
+  const Images source = {x, {shape.image[0], shape.image[1]}, shape.inputs,
+                         shape.inputs / shape.groups};
+  if (is_depthwise<lanes>(shape)) {
+    return DepthwiseKernelGradient<lanes>{source, cotangent, kernel, shape, plan.grids[0]}.run(
+        workers);
   }
-  KernelGradient<lanes> all;
-  all.source = {x, {shape.image[0], shape.image[1]}, shape.inputs, shape.inputs / shape.groups};
-  all.cotangent = cotangent;
-  all.outputs = shape.outputs, all.columns = shape.outputs / shape.groups;
-  for (int axis = 0; axis < 2; ++axis) {
-    all.output[axis] = shape.output[axis];
-    all.pace[axis] = shape.strides[axis];
-  }
-  all.taps = taps, all.count = count, all.reach = reach_of<lanes>(taps, count);
-  all.result = kernel, all.batch = shape.batch, all.groups = shape.groups;
-  all.run(workers);
+  KernelGradient<lanes>{source, cotangent, kernel, shape, plan.grids[0]}.run(workers);
 }
 
 }  // namespace nacre

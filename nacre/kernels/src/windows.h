@@ -27,6 +27,33 @@ struct Images {
   long size[2], channels, depth;  // channels of all groups, and of this one
 };
 
+// Pixels first + step * (i, j) of a target, each with its window at pace * (i, j) of the source.
+struct Grid {
+  long first[2], step[2], size[2], pace[2];
+  const Tap* taps;
+  long count;
+  Reach reach;
+};
+
+// What is computed: like Images.
+struct Target {
+  float* data;
+  long size[2], channels, depth;
+
+  NACRE_INLINE float* at(const Grid& grid, long image, long i, long j) const {
+    const long row = grid.first[0] + i * grid.step[0], column = grid.first[1] + j * grid.step[1];
+    return data + ((image * size[0] + row) * size[1] + column) * channels;
+  }
+};
+
+// The grids that a target falls into, and zeros that stand for a pixel beside the source. They lie
+// in the scratch memory of the thread that asked for them.
+struct Plan {
+  Grid* grids;
+  long count;
+  const float* zeros;
+};
+
 // A part of an image: some whole rows, or part of one row where rows are long.
 struct Strip {
   long image, row, rows, column, columns;
@@ -115,6 +142,79 @@ Reach reach_of(const Tap* taps, long count) {
     }
   }
   return reach;
+}
+
+template <int lanes>
+Plan room_for(long grids, long taps, long zeros, Tap** taps_at) {
+  const long grid_floats = grids * sizeof(Grid) / sizeof(float);
+  const long tap_floats = taps * sizeof(Tap) / sizeof(float);
+  float* memory = scratch(plan_slot, grid_floats + tap_floats + zeros);
+  float* nothing = memory + grid_floats + tap_floats;
+  for (long i = 0; i < zeros; ++i) nothing[i] = 0;
+  *taps_at = reinterpret_cast<Tap*>(memory + grid_floats);
+  return {reinterpret_cast<Grid*>(memory), grids, nothing};
+}
+
+// Forward, all outputs are one grid.
+template <int lanes>
+Plan forward_plan(const ConvolutionShape& shape) {
+  const long count = shape.window[0] * shape.window[1];
+  Tap* taps;
+  const Plan plan = room_for<lanes>(1, count, shape.inputs, &taps);
+  for (long t = 0; t < count; ++t) {
+    taps[t] = {t / shape.window[1] * shape.dilation[0] - shape.before[0],
+               t % shape.window[1] * shape.dilation[1] - shape.before[1], t};
+  }
+  plan.grids[0] = {{0, 0},
+                   {1, 1},
+                   {shape.output[0], shape.output[1]},
+                   {shape.strides[0], shape.strides[1]},
+                   taps,
+                   count,
+                   reach_of<lanes>(taps, count)};
+  return plan;
+}
+
+// The taps that pixels of the image with these remainders of the strides have, written to `taps`.
+template <int lanes>
+long taps_of_remainder(const ConvolutionShape& shape, const long* first, Tap* taps) {
+  long count = 0;
+  for (long i = 0; i < shape.window[0]; ++i) {
+    const long down = first[0] + shape.before[0] - i * shape.dilation[0];
+    if (down % shape.strides[0]) continue;
+    for (long j = 0; j < shape.window[1]; ++j) {
+      const long along = first[1] + shape.before[1] - j * shape.dilation[1];
+      if (along % shape.strides[1]) continue;
+      taps[count++] = {down / shape.strides[0], along / shape.strides[1],
+                       i * shape.window[1] + j};
+    }
+  }
+  return count;
+}
+
+// For the gradient in the image, the image falls into a grid for each remainder of the strides.
+template <int lanes>
+Plan gradient_plan(const ConvolutionShape& shape) {
+  const long down = smaller(shape.strides[0], shape.image[0]);
+  const long across = smaller(shape.strides[1], shape.image[1]);
+  Tap* taps;
+  const Plan plan = room_for<lanes>(down * across, shape.window[0] * shape.window[1],
+                                    shape.outputs, &taps);
+  for (long g = 0; g < plan.count; ++g) {
+    const long first[2] = {g / across, g % across};
+    Grid& grid = plan.grids[g];
+    for (int axis = 0; axis < 2; ++axis) {
+      grid.first[axis] = first[axis];
+      grid.step[axis] = shape.strides[axis];
+      grid.size[axis] = divide_up(shape.image[axis] - first[axis], shape.strides[axis]);
+      grid.pace[axis] = 1;
+    }
+    grid.taps = taps;
+    grid.count = taps_of_remainder<lanes>(shape, first, taps);
+    grid.reach = reach_of<lanes>(taps, grid.count);
+    taps += grid.count;
+  }
+  return plan;
 }
 
 }  // namespace nacre

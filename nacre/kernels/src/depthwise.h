@@ -1,0 +1,245 @@
+// Convolution of each channel on its own, and its gradients.
+//
+// There is no product of matrices here: each number of the image meets each tap once, so memory is
+// the limit. Registers lie along the channels.
+//
+// Temporaries: none forward; for the gradient in the kernel, a copy of it for each chunk of rows.
+#pragma once
+
+#include "kernels.h"
+#include "partial_sums.h"
+#include "windows.h"
+
+namespace nacre {
+
+template <int lanes>
+bool is_depthwise(const ConvolutionShape& shape) {
+  return shape.groups > 1 && shape.inputs == shape.groups && shape.outputs == shape.groups;
+}
+
+// Forward and the gradient in the image, which gathers as well.
+template <int lanes>
+struct Depthwise {
+  static constexpr int pixels = 4;
+
+  Images source;
+  Target target;
+  const float* kernel;
+  Finish finish;
+  const float* zeros;
+
+  struct Places {  // of the windows of neighbouring pixels
+    long base[pixels], row[pixels], column[pixels];
+    float* out[pixels];
+    int filled;
+    bool inside;
+  };
+
+  // A task is some rows of a grid.
+  void run(long batch, const Plan& plan, Workers& workers) const {
+    const long rows = batch * plan.grids[0].size[0];
+    const long blocks = smaller(rows, 8 * workers.count());
+    for_each_task(workers, plan.count * blocks, [&](long number) {
+      const Grid& grid = plan.grids[number / blocks];
+      const long block = number % blocks, all = batch * grid.size[0];
+      for (long row = block * all / blocks; row < (block + 1) * all / blocks; ++row) {
+        along_row(grid, row / grid.size[0], row % grid.size[0]);
+      }
+    });
+  }
+
+  void along_row(const Grid& grid, long image, long i) const {
+    for (long j = 0; j < grid.size[1]; j += pixels) {
+      const Places at = places(grid, image, i, j);
+      long channel = 0;
+      for (; channel + 2 * lanes <= source.channels; channel += 2 * lanes) {
+        channels<2>(grid, at, channel, 2 * lanes);
+      }
+      for (; channel < source.channels; channel += lanes) {
+        channels<1>(grid, at, channel, smaller(lanes, source.channels - channel));
+      }
+    }
+  }
+
+  Places places(const Grid& grid, long image, long i, long j) const {
+    Places at;
+    at.filled = static_cast<int>(smaller(pixels, grid.size[1] - j));
+    at.inside = true;
+    for (int p = 0; p < pixels; ++p) {
+      const long column = j + smaller(p, at.filled - 1);
+      at.row[p] = i * grid.pace[0], at.column[p] = column * grid.pace[1];
+      at.base[p] = ((image * source.size[0] + at.row[p]) * source.size[1] + at.column[p]) *
+                   source.channels;
+      at.out[p] = target.at(grid, image, i, column);
+      at.inside &= at.row[p] + grid.reach.low[0] >= 0 &&
+                   at.row[p] + grid.reach.high[0] < source.size[0] &&
+                   at.column[p] + grid.reach.low[1] >= 0 &&
+                   at.column[p] + grid.reach.high[1] < source.size[1];
+    }
+    return at;
+  }
+
+  template <int vectors>
+  void channels(const Grid& grid, const Places& at, long channel, long width) const {
+    Vector<lanes> sum[pixels][vectors];
+#pragma GCC unroll 4
+    for (int p = 0; p < pixels; ++p)
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v)
+        sum[p][v] = finish.bias ? part(finish.bias + channel, v, width) : Vector<lanes>{};
+    for (long t = 0; t < grid.count; ++t) {
+      const Tap tap = grid.taps[t];
+      const long offset = (tap.row * source.size[1] + tap.column) * source.channels;
+      const float* from[pixels];
+#pragma GCC unroll 4
+      for (int p = 0; p < pixels; ++p) {
+        const bool there = at.inside || is_there(at, p, tap);
+        from[p] = (there ? source.data + (at.base[p] + offset) : zeros) + channel;
+      }
+      const float* weights = kernel + tap.matrix * source.channels + channel;
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) {
+        const Vector<lanes> weight = part(weights, v, width);
+#pragma GCC unroll 4
+        for (int p = 0; p < pixels; ++p) sum[p][v] += weight * part(from[p], v, width);
+      }
+    }
+    const Vector<lanes> zero = {};
+#pragma GCC unroll 4
+    for (int p = 0; p < pixels; ++p) {
+      if (p >= at.filled) break;
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) {
+        if (finish.relu) sum[p][v] = sum[p][v] < zero ? zero : sum[p][v];
+        store_some<lanes>(at.out[p] + channel + v * lanes, sum[p][v], width - v * lanes);
+      }
+    }
+  }
+
+  NACRE_INLINE bool is_there(const Places& at, int p, const Tap& tap) const {
+    const long y = at.row[p] + tap.row, x = at.column[p] + tap.column;
+    return y >= 0 && y < source.size[0] && x >= 0 && x < source.size[1];
+  }
+
+  static NACRE_INLINE Vector<lanes> part(const float* from, int v, long width) {
+    return load_some<lanes>(from + v * lanes, width - v * lanes);
+  }
+};
+
+// The gradient in the kernel: for each tap and channel, a sum over all pixels.
+template <int lanes>
+struct DepthwiseKernelGradient {
+  Images source;
+  const float* cotangent;
+  float* result;
+  const ConvolutionShape& shape;
+  const Grid& grid;
+
+  struct Row {  // of outputs
+    const float* cotangent;
+    float* sums;
+    long image, i;
+    long channel, width;
+  };
+
+  void run(Workers& workers) const {
+    const long rows = shape.batch * shape.output[0];
+    const long chunks = larger(1, smaller(rows, 4 * workers.count()));
+    const long floats = grid.count * source.channels;
+    float* others = scratch(partial_slot, (chunks - 1) * floats + 1);
+    for_each_task(workers, chunks, [&](long chunk) {
+      float* sums = chunk ? others + (chunk - 1) * floats : result;
+      for (long i = 0; i < floats; ++i) sums[i] = 0;
+      for (long row = chunk * rows / chunks; row < (chunk + 1) * rows / chunks; ++row) {
+        const float* from = cotangent + row * shape.output[1] * shape.outputs;
+        for (long channel = 0; channel < source.channels; channel += lanes) {
+          const long width = smaller(lanes, source.channels - channel);
+          along_row({from + channel, sums + channel, row / shape.output[0],
+                     row % shape.output[0], channel, width});
+        }
+      }
+    });
+    add_up<lanes>(result, others, chunks - 1, floats, workers);
+  }
+
+  // Several taps at a time share what is read of the cotangent.
+  void along_row(const Row& row) const {
+    for (long t = 0; t < grid.count;) {
+      const long left = grid.count - t;
+      if (left >= 9) {
+        taps<9>(row, t), t += 9;
+      } else if (left >= 5) {
+        taps<5>(row, t), t += 5;
+      } else if (left >= 3) {
+        taps<3>(row, t), t += 3;
+      } else {
+        taps<1>(row, t), t += 1;
+      }
+    }
+  }
+
+  NACRE_INLINE void columns_inside(const Tap& tap, long* first, long* last) const {
+    const long width = source.size[1], pace = grid.pace[1];
+    *first = tap.column >= 0 ? 0 : divide_up(-tap.column, pace);
+    *last = tap.column >= width ? 0 : (width - 1 - tap.column) / pace + 1;
+    *last = smaller(*last, shape.output[1]);
+  }
+
+  template <int count>
+  void taps(const Row& row, long first_tap) const {
+    const float* from[count];
+    float* to[count];
+    long first[count], last[count];
+    long begin = 0, end = shape.output[1];
+    for (int t = 0; t < count; ++t) {
+      const Tap& tap = grid.taps[first_tap + t];
+      const long y = row.i * grid.pace[0] + tap.row;
+      columns_inside(tap, &first[t], &last[t]);
+      if (y < 0 || y >= source.size[0]) last[t] = first[t] = 0;
+      from[t] = source.data + row.channel +
+                ((row.image * source.size[0] + y) * source.size[1] + tap.column) * source.channels;
+      to[t] = row.sums + tap.matrix * source.channels;
+      begin = larger(begin, first[t]), end = smaller(end, last[t]);
+    }
+    if (begin < end) together<count>(row, from, to, begin, end);
+    for (int t = 0; t < count; ++t) {
+      const long inner_begin = begin < end ? begin : last[t];
+      const long inner_end = begin < end ? end : last[t];
+      if (first[t] < inner_begin) together<1>(row, from + t, to + t, first[t], inner_begin);
+      if (inner_end < last[t]) together<1>(row, from + t, to + t, inner_end, last[t]);
+    }
+  }
+
+  template <int count>
+  void together(const Row& row, const float* const* from, float* const* to, long begin,
+                long end) const {
+    const long step = grid.pace[1] * source.channels;
+    if (row.width == lanes) {
+      sum_up<count>(row, from, to, begin, end, step, [](const float* at) {
+        return load<lanes>(at);
+      });
+    } else {
+      sum_up<count>(row, from, to, begin, end, step, [&](const float* at) {
+        return load_some<lanes>(at, row.width);
+      });
+    }
+  }
+
+  template <int count, class Load>
+  NACRE_INLINE void sum_up(const Row& row, const float* const* from, float* const* to, long begin,
+                           long end, long step, const Load& load_part) const {
+    Vector<lanes> sum[count];
+#pragma GCC unroll 9
+    for (int t = 0; t < count; ++t) sum[t] = load_part(to[t]);
+    const float* change = row.cotangent + begin * shape.outputs;
+    for (long j = begin; j < end; ++j, change += shape.outputs) {
+      const Vector<lanes> now = load_part(change);
+#pragma GCC unroll 9
+      for (int t = 0; t < count; ++t) sum[t] += now * load_part(from[t] + j * step);
+    }
+#pragma GCC unroll 9
+    for (int t = 0; t < count; ++t) store_some<lanes>(to[t], sum[t], row.width);
+  }
+};
+
+}  // namespace nacre
