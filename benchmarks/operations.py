@@ -34,7 +34,7 @@ clock = time.perf_counter
 
 
 class Case(NamedTuple):
-    """A convolution of images (batch, height, width, inputs); an image of height 1 is a sequence."""
+    """A convolution of images of (batch, height, width, inputs), or of sequences: height 1."""
 
     name: str
     batch: int

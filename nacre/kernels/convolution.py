@@ -9,8 +9,9 @@ each is the derivative of the others::
 
 Each is a primitive of JAX, with these rules: the transpose of one is another; mapped over a new
 axis, it is itself with that axis merged into the batch or the channels; on a GPU or TPU it is XLA's
-own convolution, on a CPU a native kernel or the form in ``portable``. So gradients of gradients, forward mode, vmap,
-loops and export follow, and what runs is decided where the program is compiled.
+own convolution, on a CPU a native kernel or the form in ``portable``. So gradients of gradients,
+forward mode, vmap, loops and export follow, and what runs is decided where the program is compiled.
+A bias and max(y, 0) may be had in the same pass, with a derivative made of the same three.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from nacre.core.errors import ShapeError, explain
-from nacre.kernels import native_convolution as native
+from nacre.kernels import native_convolution as native, portable
 from nacre.kernels.geometry import Geometry, padding_amounts, per_axis
 
 __all__ = ["convolution", "convolution_transpose"]
@@ -39,7 +41,9 @@ Padding = str | Sequence[tuple[int, int]]
 def convolution(
     x: jax.Array,
     kernel: jax.Array,
+    bias: jax.Array | None = None,
     *,
+    activation: Literal["relu"] | None = None,
     strides: Sizes = 1,
     padding: Padding = "valid",
     dilation: Sizes = 1,
@@ -51,10 +55,14 @@ def convolution(
 
         y[n, p, o] = sum of x[n, p * strides + t * dilation, i] * kernel[t, i, o]
 
+    and with a bias and an activation, ``activation(y + bias)`` in the same pass.
+
     Args:
         x: shape ``(batch, *image, inputs)``.
         kernel: shape ``(*window, inputs // groups, outputs)``, of the same type as ``x``. 16-bit
             types are summed in float32.
+        bias: shape ``(outputs,)``, or None.
+        activation: ``"relu"`` for max(y, 0), or None. Its derivative at 0 is 0.
         strides: the step from one window to the next.
         padding: ``"valid"``, ``"same"``, ``"causal"`` (one spatial axis) or a pair of numbers for
             each axis.
@@ -78,7 +86,11 @@ def convolution(
     _check(x, kernel, inputs=kernel.shape[-2] * groups, groups=groups)
     geometry = _geometry(image, window, strides, padding, dilation, groups)
     geometry.require_output()
-    return _convolve.bind(*_varying_alike(x, kernel), geometry=geometry)
+    if bias is None and activation is None:
+        return _convolve.bind(*_varying_alike(x, kernel), geometry=geometry)
+    if bias is None:
+        bias = jnp.zeros(kernel.shape[-1:], x.dtype)
+    return _convolve_and_finish(*_varying_alike(x, kernel, bias), geometry, activation == "relu")
 
 
 def convolution_transpose(
@@ -160,17 +172,16 @@ def _geometry(
     return Geometry(image, window, steps, amounts, distances, (1,) * rank, groups)
 
 
-def _varying_alike(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Inside shard_map, mark both as different on each device if one is.
+def _varying_alike(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """Inside shard_map, mark all as different on each device if one is.
 
     Without the mark, the gradient of a kernel that all devices share would not be summed.
     """
-    over_a, over_b = _varying_over(a), _varying_over(b)
-    if over_b - over_a:
-        a = lax.pcast(a, tuple(over_b - over_a), to="varying")
-    if over_a - over_b:
-        b = lax.pcast(b, tuple(over_a - over_b), to="varying")
-    return a, b
+    over = frozenset().union(*map(_varying_over, arrays))
+    missing = [tuple(over - _varying_over(a)) for a in arrays]
+    return tuple(
+        lax.pcast(a, axes, to="varying") if axes else a for a, axes in zip(arrays, missing)
+    )
 
 
 def _varying_over(x: jax.Array) -> frozenset[str]:
@@ -275,6 +286,79 @@ ad.defbilinear(
 )
 
 
+# With bias and activation
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
+def _convolve_and_finish(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array, geometry: Geometry, relu: bool
+) -> jax.Array:
+    """``y = x * kernel + bias``, or max(y, 0)."""
+    return _finished.bind(x, kernel, bias, geometry=geometry, relu=relu)
+
+
+def _finished_jvp(
+    geometry: Geometry, relu: bool, primals: tuple[jax.Array, ...], tangents: tuple[Any, ...]
+) -> tuple[jax.Array, jax.Array]:
+    """``y' = x' * kernel + x * kernel' + bias'``, where y > 0."""
+    x, kernel, bias = primals
+    y = _convolve_and_finish(x, kernel, bias, geometry, relu)
+    x_change, kernel_change, bias_change = tangents
+    terms = []
+    if not isinstance(x_change, SymbolicZero):
+        terms.append(_convolve.bind(x_change, kernel, geometry=geometry))
+    if not isinstance(kernel_change, SymbolicZero):
+        terms.append(_convolve.bind(x, kernel_change, geometry=geometry))
+    if not isinstance(bias_change, SymbolicZero):
+        terms.append(jnp.broadcast_to(_for_channels(bias_change, y.ndim), y.shape))
+    change = functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(y)
+    return y, jnp.where(y > 0, change, jnp.zeros_like(change)) if relu else change
+
+
+_convolve_and_finish.defjvp(_finished_jvp, symbolic_zeros=True)
+
+
+def _for_channels(bias: jax.Array, rank: int) -> jax.Array:
+    return bias.reshape((1,) * (rank - 1) + bias.shape)
+
+
+def _one_after_another(
+    convolve: Callable[..., jax.Array],
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    geometry: Geometry,
+    relu: bool,
+) -> jax.Array:
+    y = convolve(x, kernel, geometry=geometry)
+    y = y + _for_channels(bias, y.ndim)
+    return jax.nn.relu(y) if relu else y
+
+
+def _finished_on_cpu(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array, geometry: Geometry, relu: bool
+) -> jax.Array:
+    if native.serves(x, kernel.shape, geometry):
+        return native.convolve(x, kernel, geometry, bias, relu)
+    return _one_after_another(portable.convolve, x, kernel, bias, geometry, relu)
+
+
+_finished = Primitive("convolution_with_bias")
+_finished.def_abstract_eval(
+    lambda x, kernel, bias, geometry, relu: x.update(
+        shape=_output_shape(x.shape, kernel.shape, geometry), weak_type=False
+    )
+)
+_finished.def_impl(jax.jit(_finished.bind, static_argnames=("geometry", "relu")))
+mlir.register_lowering(
+    _finished,
+    mlir.lower_fun(functools.partial(_one_after_another, _xla_convolve), multiple_results=False),
+)
+mlir.register_lowering(
+    _finished, mlir.lower_fun(_finished_on_cpu, multiple_results=False), platform="cpu"
+)
+
+
 # Mapping over a new axis
 
 
@@ -323,3 +407,18 @@ def _map(
 
 for _product in (_convolve, _input_gradient, _kernel_gradient):
     batching.primitive_batchers[_product] = functools.partial(_map, _product)
+
+
+def _map_finished(
+    operands: Sequence[jax.Array], axes: Sequence[int | None], *, geometry: Geometry, relu: bool
+) -> tuple[jax.Array, int]:
+    (x, kernel, bias), (axis, *others) = operands, axes
+    if others == [None, None]:
+        size = x.shape[axis]
+        y = _finished.bind(_merge_into_batch(x, axis), kernel, bias, geometry=geometry, relu=relu)
+        return y.reshape(size, y.shape[0] // size, *y.shape[1:]), 0
+    apart = functools.partial(_one_after_another, _convolve.bind, geometry=geometry, relu=relu)
+    return jax.vmap(apart, axes)(*operands), 0
+
+
+batching.primitive_batchers[_finished] = _map_finished

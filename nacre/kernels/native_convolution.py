@@ -16,21 +16,31 @@ import numpy as np
 from nacre.kernels import portable, selection
 from nacre.kernels.geometry import Geometry
 
-__all__ = ["convolve", "input_gradient", "kernel_gradient"]
+__all__ = ["convolve", "input_gradient", "kernel_gradient", "serves"]
 
 
-def convolve(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
-    """The convolution itself: each output sums its window times the kernel."""
-    if not _serves(x, kernel.shape, geometry):
+def convolve(
+    x: jax.Array,
+    kernel: jax.Array,
+    geometry: Geometry,
+    bias: jax.Array | None = None,
+    relu: bool = False,
+) -> jax.Array:
+    """Each output sums its window times the kernel; a bias and max(y, 0) in the same pass.
+
+    The last two may be asked for only where the native kernel serves.
+    """
+    if not serves(x, kernel.shape, geometry):
         return portable.convolve(x, kernel, geometry)
-    no_bias = jnp.zeros((0,), jnp.float32)
+    if bias is None:
+        bias = jnp.zeros((0,), jnp.float32)
     shape = (x.shape[0], *geometry.output, kernel.shape[-1])
-    return _call("convolution", shape, geometry, _two_axes(x), _window(kernel), no_bias, relu=False)
+    return _call("convolution", shape, geometry, _two_axes(x), _window(kernel), bias, relu=relu)
 
 
 def input_gradient(cotangent: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """The transpose of the convolution in its image."""
-    if not _serves(cotangent, kernel.shape, geometry):
+    if not serves(cotangent, kernel.shape, geometry):
         return portable.input_gradient(cotangent, kernel, geometry)
     shape = (cotangent.shape[0], *geometry.image, kernel.shape[-2] * geometry.groups)
     operands = _two_axes(cotangent), _window(kernel)
@@ -40,13 +50,14 @@ def input_gradient(cotangent: jax.Array, kernel: jax.Array, geometry: Geometry) 
 def kernel_gradient(x: jax.Array, cotangent: jax.Array, geometry: Geometry) -> jax.Array:
     """The transpose of the convolution in its kernel."""
     shape = (*geometry.window, x.shape[-1] // geometry.groups, cotangent.shape[-1])
-    if not _serves(x, shape, geometry):
+    if not serves(x, shape, geometry):
         return portable.kernel_gradient(x, cotangent, geometry)
     operands = _two_axes(x), _two_axes(cotangent)
     return _call("convolution_kernel_gradient", shape, geometry, *operands, of_kernel=True)
 
 
-def _serves(x: jax.Array, kernel: tuple[int, ...], geometry: Geometry) -> bool:
+def serves(x: jax.Array, kernel: tuple[int, ...], geometry: Geometry) -> bool:
+    """Whether the native kernels take this convolution."""
     return (
         selection.native().library is not None
         and x.dtype == jnp.float32

@@ -85,8 +85,7 @@ class Convolution(Layer):
             self.kernel_initializer,
             regularizer=self.kernel_regularizer,
         )
-        y = self.convolve(x, kernel, self.dilation_rate, self.groups)
-        return self.finish(y, self.filters)
+        return self.convolve(x, kernel, self.bias(self.filters), self.groups)
 
     def channels_last(self, x: jax.Array) -> jax.Array:
         """The images in the kernels' own order of axes, in the compute type."""
@@ -96,9 +95,39 @@ class Convolution(Layer):
         x = x.astype(self.compute_dtype)
         return jnp.moveaxis(x, 1, -1) if self.data_format == "channels_first" else x
 
-    def convolve(self, x: jax.Array, kernel: jax.Array, dilation: Any, groups: int) -> jax.Array:
-        """The convolution itself, with an error that names the layer."""
-        reach = [(k - 1) * d + 1 for k, d in zip(kernel.shape, dilation)]
+    def bias(self, outputs: int) -> jax.Array | None:
+        """b, or None without it."""
+        if not self.use_bias:
+            return None
+        return self.weight(
+            "bias", (outputs,), self.bias_initializer, regularizer=self.bias_regularizer
+        )
+
+    def convolve(
+        self, x: jax.Array, kernel: jax.Array, bias: jax.Array | None, groups: int
+    ) -> jax.Array:
+        """``activation(x * kernel + bias)``, in the order of axes that was asked for."""
+        self.check_reach(x, kernel)
+        return self.activated(
+            x,
+            kernel,
+            bias,
+            strides=self.strides,
+            padding=self.padding,
+            dilation=self.dilation_rate,
+            groups=groups,
+        )
+
+    def activated(self, x: jax.Array, kernel: jax.Array, *bias: Any, **geometry: Any) -> jax.Array:
+        at_once = "relu" if self.activation is activations.relu else None
+        y = convolution(x, kernel, *bias, activation=at_once, **geometry)
+        if self.data_format == "channels_first":
+            y = jnp.moveaxis(y, -1, 1)
+        return y if at_once else self.activation(y)
+
+    def check_reach(self, x: jax.Array, kernel: jax.Array) -> None:
+        """Raise, with an error that names the layer, unless the kernel fits into the image."""
+        reach = [(k - 1) * d + 1 for k, d in zip(kernel.shape, self.dilation_rate)]
         too_large = any(size < needed for size, needed in zip(x.shape[1:-1], reach))
         if self.padding == "valid" and too_large:
             raise ShapeError(
@@ -109,25 +138,6 @@ class Convolution(Layer):
                     fix='use padding="same", a smaller kernel_size, or fewer poolings before it.',
                 )
             )
-        return convolution(
-            x,
-            kernel,
-            strides=self.strides,
-            padding=self.padding,
-            dilation=dilation,
-            groups=groups,
-        )
-
-    def finish(self, y: jax.Array, outputs: int) -> jax.Array:
-        """The bias and the activation, in the order of axes that was asked for."""
-        if self.use_bias:
-            bias = self.weight(
-                "bias", (outputs,), self.bias_initializer, regularizer=self.bias_regularizer
-            )
-            y = y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
-        if self.data_format == "channels_first":
-            return self.activation(jnp.moveaxis(y, -1, 1))
-        return self.activation(y)
 
 
 @register("layer")
@@ -257,20 +267,19 @@ class DepthwiseConv2D(Convolution):
 
     def call(self, x: jax.Array) -> jax.Array:
         x = self.channels_last(x)
-        outputs = x.shape[-1] * self.depth_multiplier
-        return self.finish(self.depthwise(x, "kernel"), outputs)
-
-    def depthwise(self, x: jax.Array, name: str) -> jax.Array:
-        """Each channel convolved on its own: as many groups as channels."""
         channels = x.shape[-1]
+        kernel = self.depthwise_kernel("kernel", channels)
+        return self.convolve(x, kernel, self.bias(channels * self.depth_multiplier), channels)
+
+    def depthwise_kernel(self, name: str, channels: int) -> jax.Array:
+        """The filters of each channel, in the form that as many groups as channels take."""
         kernel = self.weight(
             name,
             (*self.kernel_size, channels, self.depth_multiplier),
             self.kernel_initializer,
             regularizer=self.kernel_regularizer,
         )
-        grouped = kernel.reshape(*self.kernel_size, 1, channels * self.depth_multiplier)
-        return self.convolve(x, grouped, self.dilation_rate, channels)
+        return kernel.reshape(*self.kernel_size, 1, channels * self.depth_multiplier)
 
 
 @register("layer")
@@ -329,14 +338,25 @@ class SeparableConv2D(DepthwiseConv2D):
         self.pointwise_regularizer = pointwise_regularizer
 
     def call(self, x: jax.Array) -> jax.Array:
-        y = self.depthwise(self.channels_last(x), "depthwise_kernel")
+        x = self.channels_last(x)
+        channels = x.shape[-1]
+        depthwise = self.depthwise_kernel("depthwise_kernel", channels)
+        self.check_reach(x, depthwise)
+        y = convolution(
+            x,
+            depthwise,
+            strides=self.strides,
+            padding=self.padding,
+            dilation=self.dilation_rate,
+            groups=channels,
+        )
         pointwise = self.weight(
             "pointwise_kernel",
             (1, 1, y.shape[-1], self.filters),
             self.pointwise_initializer,
             regularizer=self.pointwise_regularizer,
         )
-        return self.finish(convolution(y, pointwise), self.filters)
+        return self.activated(y, pointwise, self.bias(self.filters))
 
 
 def _lower(value: Any) -> Any:

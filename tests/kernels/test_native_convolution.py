@@ -1,0 +1,266 @@
+"""The native convolution: its values beside the portable form, and every way of calling it."""
+
+import functools
+import os
+import subprocess
+import sys
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from jax.test_util import check_grads
+
+from nacre.kernels import convolution, native_convolution as native, portable, selection
+from nacre.kernels.geometry import Geometry
+
+pytestmark = pytest.mark.skipif(
+    selection.native().library is None, reason="there is no native library here"
+)
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32)
+
+
+def assert_close(actual, expected):
+    scale = max(np.abs(expected).max(initial=0), 1e-6)
+    np.testing.assert_allclose(actual / scale, expected / scale, rtol=0, atol=2e-5)
+
+
+@st.composite
+def convolutions(draw):
+    """An image, a kernel and a geometry of every kind that the native kernels tell apart."""
+    rank = draw(st.sampled_from([1, 2, 2]))
+    per_axis = functools.partial(st.lists, min_size=rank, max_size=rank)
+    window = draw(per_axis(st.integers(1, 4)))
+    strides = draw(per_axis(st.integers(1, 3)))
+    dilation = draw(per_axis(st.integers(1, 2)))
+    padding = draw(per_axis(st.tuples(st.integers(-2, 2), st.integers(-2, 2))))
+    image = []
+    for width, step, (before, after) in zip(window, dilation, padding):
+        least = max(1, (width - 1) * step + 1 - before - after)
+        image.append(least + draw(st.integers(0, 8)))
+    if draw(st.integers(0, 9)) == 0:
+        image[-1] += 600  # rows longer than a strip
+    if draw(st.booleans()):
+        groups, inputs, outputs = draw(st.sampled_from([2, 16, 37])), 1, 1
+    else:
+        groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+        inputs = draw(st.sampled_from([1, 2, 3, 15, 16, 17, 33]))
+        outputs = draw(st.sampled_from([1, 3, 16, 17, 40, 64, 65, 100]))
+    batch = draw(st.sampled_from([0, 1, 2, 30]))
+    geometry = Geometry(
+        tuple(image),
+        tuple(window),
+        tuple(strides),
+        tuple(padding),
+        tuple(dilation),
+        (1,) * rank,
+        groups,
+    )
+    return batch, groups * inputs, groups * outputs, geometry
+
+
+@settings(max_examples=25, deadline=None)
+@given(convolutions())
+def test_the_three_products_are_those_of_the_portable_form(case):
+    batch, inputs, outputs, geometry = case
+    x = normal(batch, *geometry.image, inputs)
+    kernel = normal(*geometry.window, inputs // geometry.groups, outputs)
+    change = normal(batch, *geometry.output, outputs, seed=1)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def products(form, x, kernel, change):
+        return (
+            form.convolve(x, kernel, geometry),
+            form.input_gradient(change, kernel, geometry),
+            form.kernel_gradient(x, change, geometry),
+        )
+
+    found = products(native, x, kernel, change)
+    again = products(native, x, kernel, change)
+    for actual, same, expected in zip(found, again, products(portable, x, kernel, change)):
+        assert_close(np.asarray(actual), np.asarray(expected))
+        np.testing.assert_array_equal(actual, same)
+
+
+# image with batch and channels, kernel, options
+KINDS = {
+    "dense": ((2, 7, 6, 17), (3, 3, 17, 20), {"padding": "same"}),
+    "few channels": ((2, 9, 8, 3), (3, 3, 3, 5), {"strides": 2}),
+    "depthwise": ((2, 7, 6, 18), (3, 3, 1, 18), {"groups": 18, "padding": "same"}),
+    "grouped": ((2, 7, 6, 32), (2, 2, 16, 6), {"groups": 2, "dilation": 2}),
+    "sequence": ((2, 20, 16), (3, 16, 5), {"padding": "causal"}),
+}
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def plainly(x, kernel, bias, relu, **options):
+    y = convolution(x, kernel, **options)
+    y = y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+    return jax.nn.relu(y) if relu else y
+
+
+def arrays(kind, seed=0):
+    x, kernel, options = KINDS[kind]
+    return normal(*x, seed=seed), normal(*kernel, seed=seed), normal(kernel[-1], seed=seed), options
+
+
+@kinds
+@pytest.mark.parametrize("relu", [False, True])
+def test_bias_and_activation_in_the_same_pass(kind, relu):
+    x, kernel, bias, options = arrays(kind)
+
+    def value_and_gradients(convolve):
+        y, transpose = jax.vjp(convolve, x, kernel, bias)
+        return y, *transpose(jnp.cos(y))
+
+    activation = "relu" if relu else None
+    at_once = functools.partial(convolution, activation=activation, **options)
+    apart = functools.partial(plainly, relu=relu, **options)
+    found = jax.jit(value_and_gradients, static_argnums=0)(at_once)
+    for actual, expected in zip(found, jax.jit(value_and_gradients, static_argnums=0)(apart)):
+        assert_close(actual, expected)
+
+
+def test_relu_keeps_what_is_not_a_number_and_is_flat_at_zero():
+    x = jnp.asarray([[[np.nan], [-1.0], [0.0], [2.0]]])
+    relu = functools.partial(convolution, activation="relu")
+    kernel, bias = jnp.ones((1, 1, 1)), jnp.zeros(1)
+    np.testing.assert_array_equal(relu(x, kernel, bias)[0, :, 0], [np.nan, 0, 0, 2])
+    gradient = jax.grad(lambda x: jnp.sum(relu(x, kernel, bias)))(x)
+    np.testing.assert_array_equal(gradient[0, 1:, 0], [0, 0, 1])
+
+
+@kinds
+def test_second_derivatives_and_forward_mode(kind):
+    x, kernel, bias, options = arrays(kind)
+
+    def smooth(x, kernel, bias):
+        return jnp.sum(jnp.sin(0.1 * convolution(x, kernel, bias, **options)))
+
+    compiled = jax.jit(smooth)
+    check_grads(compiled, (x, kernel, bias), order=2, modes=["rev"], atol=0.05, rtol=0.05)
+    check_grads(compiled, (x, kernel, bias), order=1, modes=["fwd"], atol=0.05, rtol=0.05)
+
+
+@kinds
+def test_a_gradient_of_a_gradient_through_relu(kind):
+    x, kernel, bias, options = arrays(kind)
+
+    def penalty(convolve, kernel):
+        slope = jax.grad(lambda x: jnp.sum(convolve(x, kernel, bias) ** 2))(x)
+        return jnp.sum(slope**2)
+
+    at_once = functools.partial(convolution, activation="relu", **options)
+    apart = functools.partial(plainly, relu=True, **options)
+    gradient = jax.jit(jax.grad(penalty, argnums=1), static_argnums=0)
+    assert_close(gradient(at_once, kernel), gradient(apart, kernel))
+
+
+@kinds
+@pytest.mark.parametrize("axes", [(0, None, None), (None, 0, 0), (0, 0, None)], ids=str)
+def test_mapped_over_images_kernels_and_both(kind, axes):
+    x_shape, kernel_shape, options = KINDS[kind]
+    shapes = x_shape, kernel_shape, kernel_shape[-1:]
+    operands = [normal(*(3,) * (a is not None), *s) for a, s in zip(axes, shapes)]
+
+    def value_and_gradients(*operands):
+        convolve = functools.partial(convolution, activation="relu", **options)
+        y, transpose = jax.vjp(convolve, *operands)
+        return y, *transpose(jnp.cos(y))
+
+    mapped = jax.jit(jax.vmap(value_and_gradients, axes))(*operands)
+    one = jax.jit(value_and_gradients)
+    for index in range(3):
+        picked = [o if a is None else o[index] for o, a in zip(operands, axes)]
+        for actual, expected in zip(mapped, one(*picked)):
+            assert_close(actual[index], expected)
+
+
+@kinds
+def test_inside_loops_branches_and_rematerialised(kind):
+    x, kernel, bias, options = arrays(kind)
+    convolve = functools.partial(convolution, activation="relu", **options)
+
+    def loss(kernel):
+        return jnp.mean(convolve(x, kernel, bias) ** 2)
+
+    def scanned(kernel):
+        return jax.lax.scan(lambda total, b: (total + b * loss(kernel), None), 0.0, jnp.ones(3))[0]
+
+    def looped(kernel):
+        return jax.lax.while_loop(
+            lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] + loss(kernel)), (0, jnp.float32(0))
+        )[1]
+
+    def branched(kernel):
+        return 3 * jax.lax.cond(kernel[0, 0].sum() < 1e9, loss, lambda k: jnp.float32(0), kernel)
+
+    once = 3 * np.asarray(jax.jit(loss)(kernel))
+    gradient = 3 * np.asarray(jax.jit(jax.grad(loss))(kernel))
+    assert_close(jax.jit(looped)(kernel), once)
+    for wrapped in (scanned, branched, lambda k: 3 * jax.checkpoint(loss)(k)):
+        value, slope = jax.jit(jax.value_and_grad(wrapped))(kernel)
+        assert_close(value, once)
+        assert_close(slope, gradient)
+
+
+def test_calls_from_several_threads_at_once():
+    x, kernel = normal(8, 16, 16, 32), normal(3, 3, 32, 40)
+
+    @jax.jit
+    def products(x, kernel):
+        y, transpose = jax.vjp(convolution, x, kernel)
+        return y, *transpose(y)
+
+    expected = [np.asarray(a) for a in products(x, kernel)]
+    wrong = []
+
+    def repeat():
+        for _ in range(10):
+            for actual, same in zip(products(x, kernel), expected):
+                if not np.array_equal(actual, same):
+                    wrong.append(threading.current_thread().name)
+
+    threads = [threading.Thread(target=repeat) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+ELSEWHERE = """
+import jax, numpy as np
+from nacre.kernels import convolution, in_use
+rng = np.random.default_rng(0)
+x, kernel = (rng.normal(size=s).astype(np.float32) for s in ((2, 9, 9, 20), (3, 3, 20, 24)))
+y, transpose = jax.vjp(lambda x, k: convolution(x, k, padding="same"), x, kernel)
+wide = jax.vjp(lambda x, k: convolution(x, k, padding="same"), x.astype("f8"), kernel.astype("f8"))
+assert y.dtype == np.float32, y.dtype
+for narrow, exact in zip((y, *transpose(y)), (wide[0], *wide[1](wide[0]))):
+    assert np.abs(narrow - exact).max() < 1e-4 * np.abs(exact).max()
+print(wide[0].dtype, in_use()["reason"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "printed"),
+    [
+        ("JAX_ENABLE_X64=1", "float64 compiled C++"),
+        ("NACRE_KERNELS=avx2", "compiled C++ for AVX2"),
+        ("NACRE_KERNELS=off", "NACRE_KERNELS=off"),
+    ],
+)
+def test_in_a_process_with_other_settings(setting, printed):
+    name, value = setting.split("=")
+    program = [sys.executable, "-c", ELSEWHERE]
+    found = subprocess.run(
+        program, env={**os.environ, name: value}, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    assert printed in found.stdout
