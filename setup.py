@@ -20,6 +20,7 @@ COMMON = [
     "-fvisibility=hidden",
     "-fno-math-errno",
     "-fno-trapping-math",
+    "-fno-tree-slp-vectorize",  # it keeps addresses in registers that a tile needs for numbers
 ]
 AVX2 = ["-mavx2", "-mfma"]
 FLAGS = {  # each unit is compiled for its instruction set, the others for any x86-64
