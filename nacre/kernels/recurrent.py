@@ -20,6 +20,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from nacre.kernels.linear import linear
+from nacre.kernels.native_recurrent import Recurrence, recurrence
+from nacre.kernels.selection import native
 
 __all__ = ["gru", "lstm", "simple_rnn"]
 
@@ -274,6 +276,81 @@ def _run(
     dropout: jax.Array | None,
     go_backwards: bool,
     unroll: int | bool,
+) -> tuple[jax.Array, State]:
+    arrays = (x, projection, products, state, mask, dropout)
+    portable = functools.partial(_run_portable, cell, go_backwards, unroll)
+    kernel = _native(cell, go_backwards, unroll, arrays)
+    if kernel is None:
+        return portable(*arrays)
+    bias = projection[1]
+    if isinstance(cell, GRUAfterCell) and bias is not None:
+        bias = jnp.stack([bias, products[0][1]])
+    return recurrence(kernel, x, projection[0], products[0][0], bias, state, mask, dropout)
+
+
+CELL_NAMES: dict[type, str] = {SimpleCell: "simple", LSTMCell: "lstm", GRUAfterCell: "gru"}
+ACTIVATION_NAMES: dict[Any, str] = {
+    jnp.tanh: "tanh",
+    lax.tanh: "tanh",
+    jax.nn.sigmoid: "sigmoid",
+    lax.logistic: "sigmoid",
+    jax.nn.relu: "relu",
+}
+
+
+def _native(
+    cell: Cell, go_backwards: bool, unroll: int | bool, arrays: Any
+) -> Recurrence | None:
+    """The native kernel for this, if there is one."""
+    if jax.default_backend() != "cpu" or native().library is None:
+        return None
+    name, activation = CELL_NAMES.get(type(cell)), ACTIVATION_NAMES.get(cell.activation)
+    gates = getattr(cell, "recurrent_activation", jax.nn.sigmoid)
+    if name is None or activation is None or ACTIVATION_NAMES.get(gates) != "sigmoid":
+        return None
+    *others, mask, dropout = arrays
+    if any(a.dtype != jnp.float32 for a in jax.tree.leaves((others, dropout))):
+        return None
+    if any(a.size == 0 for a in jax.tree.leaves(arrays)):
+        return None
+    return Recurrence(name, activation, go_backwards, Meaning(cell, go_backwards, unroll))
+
+
+class Meaning(NamedTuple):
+    """The portable form with the arguments of the native one."""
+
+    cell: Cell
+    go_backwards: bool
+    unroll: int | bool
+
+    def __call__(
+        self,
+        x: jax.Array,
+        kernel: jax.Array,
+        recurrent_kernel: jax.Array,
+        bias: jax.Array | None,
+        state: State,
+        mask: jax.Array | None,
+        dropout: jax.Array | None,
+    ) -> tuple[jax.Array, State]:
+        second = None
+        if isinstance(self.cell, GRUAfterCell) and bias is not None:
+            bias, second = bias
+        return _run_portable(
+            *self, x, (kernel, bias), ((recurrent_kernel, second),), state, mask, dropout
+        )
+
+
+def _run_portable(
+    cell: Cell,
+    go_backwards: bool,
+    unroll: int | bool,
+    x: jax.Array,
+    projection: Affine,
+    products: tuple[Affine, ...],
+    state: State,
+    mask: jax.Array | None,
+    dropout: jax.Array | None,
 ) -> tuple[jax.Array, State]:
     x = jnp.swapaxes(x, 0, 1)  # (time, batch, features)
     if mask is not None:

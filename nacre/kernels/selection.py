@@ -56,6 +56,8 @@ HANDLERS = (
     "convolution",
     "convolution_input_gradient",
     "convolution_kernel_gradient",
+    "recurrent_forward",
+    "recurrent_backward",
 )
 
 

@@ -2,6 +2,7 @@
 #include "convolution.h"
 #include "kernel_gradient.h"
 #include "product.h"
+#include "recurrent.h"
 
 namespace nacre {
 
@@ -13,6 +14,8 @@ const Kernels& avx2_kernels() {
       convolve<lanes>,
       input_gradient<lanes>,
       kernel_gradient<lanes>,
+      Recurrent<lanes>::forward,
+      Recurrent<lanes>::backward,
   };
   return kernels;
 }

@@ -1,15 +1,11 @@
 // What XLA calls for convolutions.
-#include "kernels.h"
-#include "pool.h"
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
+#include "handlers.h"
 
 namespace nacre {
 namespace {
 
-using Floats = ffi::Buffer<ffi::F32, 4>;
-using FloatsOut = ffi::Result<Floats>;
+using Images = ffi::Buffer<ffi::F32, 4>;
+using ImagesOut = ffi::Result<Images>;
 using Bias = ffi::Buffer<ffi::F32, 1>;
 using Pair = ffi::Span<const int64_t>;
 
@@ -29,7 +25,7 @@ ConvolutionShape shape_of(const Image& image, const Kernel& kernel, const Output
           {before[0], before[1]}};
 }
 
-ffi::Error convolve(ffi::ThreadPool pool, Floats x, Floats kernel, Bias bias, FloatsOut y,
+ffi::Error convolve(ffi::ThreadPool pool, Images x, Images kernel, Bias bias, ImagesOut y,
                     Pair strides, Pair dilation, Pair before, int64_t groups, bool relu) {
   Pool workers(pool);
   const Finish finish = {bias.element_count() ? bias.typed_data() : nullptr, relu};
@@ -38,7 +34,7 @@ ffi::Error convolve(ffi::ThreadPool pool, Floats x, Floats kernel, Bias bias, Fl
   return ffi::Error::Success();
 }
 
-ffi::Error input_gradient(ffi::ThreadPool pool, Floats cotangent, Floats kernel, FloatsOut x,
+ffi::Error input_gradient(ffi::ThreadPool pool, Images cotangent, Images kernel, ImagesOut x,
                           Pair strides, Pair dilation, Pair before, int64_t groups) {
   Pool workers(pool);
   kernels()->input_gradient(shape_of(*x, kernel, cotangent, strides, dilation, before, groups),
@@ -47,7 +43,7 @@ ffi::Error input_gradient(ffi::ThreadPool pool, Floats cotangent, Floats kernel,
   return ffi::Error::Success();
 }
 
-ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats x, Floats cotangent, FloatsOut kernel,
+ffi::Error kernel_gradient(ffi::ThreadPool pool, Images x, Images cotangent, ImagesOut kernel,
                            Pair strides, Pair dilation, Pair before, int64_t groups) {
   Pool workers(pool);
   kernels()->kernel_gradient(shape_of(x, *kernel, cotangent, strides, dilation, before, groups),
@@ -57,13 +53,13 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats x, Floats cotangent, Flo
 }
 
 auto two_operands() {
-  return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>();
+  return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Images>().Arg<Images>();
 }
 
 template <class Binding>
 auto with_geometry(Binding binding) {
   return std::move(binding)
-      .template Ret<Floats>()
+      .template Ret<Images>()
       .template Attr<Pair>("strides")
       .template Attr<Pair>("dilation")
       .template Attr<Pair>("before")

@@ -2,17 +2,10 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "kernels.h"
-#include "pool.h"
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
+#include "handlers.h"
 
 namespace nacre {
 namespace {
-
-using Floats = ffi::Buffer<ffi::F32>;
-using FloatsOut = ffi::Result<Floats>;
 
 // The best set of kernels for this machine, or nullptr. NACRE_KERNELS may name a lesser one.
 const Kernels* choose() {
@@ -26,15 +19,6 @@ const Kernels* choose() {
   return avx2 ? &avx2_kernels() : nullptr;
 }
 
-}  // namespace
-
-const Kernels* kernels() {
-  static const Kernels* const chosen = choose();
-  return chosen;
-}
-
-namespace {
-
 ffi::Error product(ffi::ThreadPool pool, Floats a, Floats b, FloatsOut c, bool a_transposed,
                    bool b_transposed) {
   const auto size = a.dimensions(), result = c->dimensions();
@@ -46,6 +30,12 @@ ffi::Error product(ffi::ThreadPool pool, Floats a, Floats b, FloatsOut c, bool a
 }
 
 }  // namespace
+
+const Kernels* kernels() {
+  static const Kernels* const chosen = choose();
+  return chosen;
+}
+
 }  // namespace nacre
 
 // What Python looks up in the library.
@@ -60,12 +50,11 @@ extern "C" void nacre_limit_threads(int count) {
 }
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_product, nacre::product,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
+                              nacre::ffi::Ffi::Bind()
+                                  .Ctx<nacre::ffi::ThreadPool>()
                                   .Arg<nacre::Floats>()
                                   .Arg<nacre::Floats>()
                                   .Ret<nacre::Floats>()
                                   .Attr<bool>("a_transposed")
                                   .Attr<bool>("b_transposed"));
-
 #pragma GCC visibility pop

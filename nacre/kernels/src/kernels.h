@@ -26,6 +26,45 @@ struct Finish {
   bool relu;
 };
 
+enum class Cell { simple, lstm, gru };  // of the gated unit the form that resets after the product
+enum class Activation { tanh, sigmoid, relu };
+
+// Arrays are (batch, steps, ...); the columns of kernels and sums are the gates side by side.
+struct RecurrentShape {
+  long batch, steps, features, units;
+  Cell cell;
+  Activation activation;
+  bool backwards;  // the sequence is read from its end
+
+  // Inlined always: see vectors.h.
+  __attribute__((always_inline)) long time(long step) const {
+    return backwards ? steps - 1 - step : step;
+  }
+};
+
+// What is null is left out. Outputs are in the order of steps, all else in that of time.
+struct RecurrentForward {
+  const float *x, *projected;  // the inputs, or what their product with the kernel is
+  const float *kernel, *recurrent_kernel, *bias;
+  const float *h, *c;  // the first state
+  const bool* mask;
+  const float* dropout;  // a factor of the state, (batch, units)
+  float *outputs, *last_h, *last_c;
+  // For the way back: what the cells made of their sums, the memory, what U was multiplied with.
+  float *saved, *memory, *multiplied;
+};
+
+struct RecurrentBackward {
+  const float* recurrent_kernel;
+  const float *first_h, *first_c;
+  const bool* mask;
+  const float* dropout;
+  const float *outputs, *saved, *memory;
+  const float *outputs_change, *last_h, *last_c;  // the gradients of the results, or null
+  float *sums, *recurrent_sums;  // the gradients of x W and of h U; one array if they are the same
+  float *bias, *h, *c;
+};
+
 // One set for each instruction set; handlers.cc takes the best that the machine has.
 struct Kernels {
   const char* name;
@@ -36,10 +75,9 @@ struct Kernels {
                          float* x, Workers&);
   void (*kernel_gradient)(const ConvolutionShape&, const float* x, const float* cotangent,
                           float* kernel, Workers&);
+  void (*recurrent_forward)(const RecurrentShape&, const RecurrentForward&, Workers&);
+  void (*recurrent_backward)(const RecurrentShape&, const RecurrentBackward&, Workers&);
 };
-
-// The set for this machine, or nullptr.
-const Kernels* kernels();
 
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();

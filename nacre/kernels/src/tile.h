@@ -54,7 +54,9 @@ struct Tile {
     }
   }
 
-  // Row r of a starts at a[r] and its numbers are `step` apart; rows of b are `stride` apart.
+  // Row r of a starts at a[r] and its numbers are `step` apart; rows of b are `stride` apart. b may
+  // be narrower than the tile: `used` vectors, for those of c from number `start` on.
+  template <int start = 0, int used = vectors>
   NACRE_INLINE void multiply(const float* const* a, long step, const float* b, long stride,
                              long depth) {
     const float* from[rows];
@@ -62,14 +64,14 @@ struct Tile {
     for (int r = 0; r < rows; ++r) from[r] = a[r];
 #pragma GCC unroll 2
     for (long k = 0; k < depth; ++k) {
-      Vector<lanes> row[vectors];
+      Vector<lanes> row[used];
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) row[v] = load<lanes>(b + v * lanes);
+      for (int v = 0; v < used; ++v) row[v] = load<lanes>(b + v * lanes);
 #pragma GCC unroll 16
       for (int r = 0; r < rows; ++r) {
         const float number = from[r][k * step];
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) c[r][v] += number * row[v];
+        for (int v = 0; v < used; ++v) c[r][start + v] += number * row[v];
       }
       b += stride;
     }
