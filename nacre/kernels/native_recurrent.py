@@ -31,6 +31,10 @@ SAVED_A_UNIT = {"simple": 1, "lstm": 4, "gru": 4}
 # the input is multiplied with its kernel beforehand, all steps at once.
 FUSED_BYTES = 2 << 20
 
+# Of the saved gates among the operands of the way back: where they are as many as the sums, their
+# gradients are written over them.
+GATES_PLACE = 6
+
 
 class Recurrence(NamedTuple):
     """What is computed, as it is known where the program is compiled.
@@ -109,7 +113,7 @@ def _shapes_saved(at: Recurrence, *operands: Any) -> Saved:
     x, h, c = operands[0], operands[4], operands[5]
     batch, time, units = *x.shape[:2], h.shape[-1]
     sequence = _floats(batch, time, units)
-    gates = _floats(batch, time, SAVED_A_UNIT[at.cell], units)
+    gates = _floats(batch, time, SAVED_A_UNIT[at.cell] * units)
     return Saved(sequence, gates, sequence if c.size else _floats(0), sequence)
 
 
@@ -155,6 +159,7 @@ def _backward(
         *operands[4:],
         *saved[:3],
         *(jnp.zeros((0,), jnp.float32) if a is None else a for a in changes),
+        aliases={} if two_sums else {GATES_PLACE: 0},
         **_settings(at),
     )
     of_h = of_h if two_sums else of_x

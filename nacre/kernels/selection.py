@@ -67,9 +67,19 @@ def _register(library: ctypes.CDLL) -> None:
         jax.ffi.register_ffi_target(f"nacre_{name}", handler, platform="cpu")
 
 
-def call(name: str, result: Any, *operands: jax.Array, **attributes: Any) -> Any:
-    """Call the native kernel ``name``; ``result`` has the shapes and types of what it gives."""
-    return jax.ffi.ffi_call(f"nacre_{name}", result)(*operands, **attributes)
+def call(
+    name: str,
+    result: Any,
+    *operands: jax.Array,
+    aliases: dict[int, int] | None = None,
+    **attributes: Any,
+) -> Any:
+    """Call the native kernel ``name``; ``result`` has the shapes and types of what it gives.
+
+    ``aliases`` has the operands that are overwritten by a result, and by which.
+    """
+    target = jax.ffi.ffi_call(f"nacre_{name}", result, input_output_aliases=aliases)
+    return target(*operands, **attributes)
 
 
 def in_use() -> dict[str, str]:
