@@ -130,8 +130,7 @@ def _forward(at: Recurrence, saving: bool, *arrays: jax.Array) -> list[jax.Array
     saved = _shapes_saved(at, *arrays)
     first = [operands.x, operands.kernel]
     if 4 * (operands.kernel.size + operands.recurrent_kernel.size) > FUSED_BYTES:
-        projected = _product(_flat(operands.x), operands.kernel)
-        first = [projected.reshape(*operands.x.shape[:2], -1), jnp.zeros((0,), jnp.float32)]
+        first = [jnp.matmul(operands.x, operands.kernel), jnp.zeros((0,), jnp.float32)]
     nothing = _floats(0)
     results = [saved.outputs, _floats(*operands.h.shape), _floats(*operands.c.shape)]
     results += saved[1:] if saving else [nothing] * 3
@@ -166,7 +165,7 @@ def _backward(
 
     def kernel_gradient(multiplied: jax.Array, sums: jax.Array) -> jax.Array:
         if examples == 1:
-            return _product(_flat(multiplied), _flat(sums), a_transposed=True)
+            return jnp.matmul(_flat(multiplied).T, _flat(sums))
         several = (a.reshape(examples, -1, a.shape[-1]) for a in (multiplied, sums))
         return jnp.einsum("enf,eng->efg", *several)
 
@@ -182,11 +181,10 @@ def _backward(
     def dropout_gradient() -> jax.Array:
         before = jnp.concatenate([h[:, None], saved.outputs[:, :-1]], 1)  # (batch, time, units)
         before = before[:, ::-1] if at.go_backwards else before
-        through = _product(_flat(of_h), operands.recurrent_kernel, b_transposed=True)
-        return jnp.sum(before * through.reshape(before.shape), 1)
+        return jnp.sum(before * jnp.matmul(of_h, operands.recurrent_kernel.T), 1)
 
     return [
-        lambda: _product(_flat(of_x), operands.kernel, b_transposed=True).reshape(x.shape),
+        lambda: jnp.matmul(of_x, operands.kernel.T),
         lambda: kernel_gradient(x, of_x),
         lambda: kernel_gradient(saved.multiplied, of_h),
         bias_gradient,
@@ -199,14 +197,6 @@ def _backward(
 
 def _flat(sequence: jax.Array) -> jax.Array:
     return sequence.reshape(-1, sequence.shape[-1])
-
-
-def _product(
-    a: jax.Array, b: jax.Array, *, a_transposed: bool = False, b_transposed: bool = False
-) -> jax.Array:
-    rows, columns = a.shape[1 if a_transposed else 0], b.shape[0 if b_transposed else 1]
-    result = _floats(rows, columns)
-    return call("product", result, a, b, a_transposed=a_transposed, b_transposed=b_transposed)
 
 
 _recurrence = Operation(
