@@ -219,7 +219,7 @@ class Operation:
         )
         if not saving:
             return results, tangents
-        return everything, [*tangents, *(ad.Zero.from_primal_value(a) for a in saved)]
+        return everything, [*tangents, *(ad.Zero(jax.typeof(a).to_tangent_aval()) for a in saved)]
 
     def _transpose_tangent(
         self, changes: Sequence[Any], *arrays: Any, at: Hashable, which: Which
@@ -249,7 +249,7 @@ class Operation:
     def _can_fold(self, operands: Arrays, axes: Sequence[Any]) -> bool:
         """Whether only what has a batch is mapped: then the mapped axis becomes part of it."""
         return self.with_batch is not None and all(
-            axis is batching.not_mapped or self._is_folded(index, operands)
+            axis is None or self._is_folded(index, operands)
             for index, axis in enumerate(axes)
         )
 
@@ -263,12 +263,12 @@ class Operation:
                 for i, (a, axis) in enumerate(zip(operands, axes))
             ]
             return _unfold(self._value.bind(*folded, at=at, saving=saving), size)
-        results = jax.vmap(functools.partial(self.meaning, at), _in_axes(axes))(*operands)
+        results = jax.vmap(functools.partial(self.meaning, at), tuple(axes))(*operands)
         places: list[Any] = [0] * len(results)
         if saving:
             single = [_without(a, axis) for a, axis in zip(operands, axes)]
             nothing = self._nothing_saved(at, single)
-            results, places = [*results, *nothing], places + [batching.not_mapped] * len(nothing)
+            results, places = [*results, *nothing], places + [None] * len(nothing)
         return results, places
 
     def _map_gradient(
@@ -375,30 +375,26 @@ def _map_meaning(
     axes: Sequence[Any],
     **settings: Any,
 ) -> tuple[list[jax.Array], list[int]]:
-    results = jax.vmap(functools.partial(meaning, **settings), _in_axes(axes))(*arrays)
+    results = jax.vmap(functools.partial(meaning, **settings), tuple(axes))(*arrays)
     return results, [0] * len(results)
-
-
-def _in_axes(axes: Sequence[Any]) -> tuple[int | None, ...]:
-    return tuple(None if axis is batching.not_mapped else axis for axis in axes)
 
 
 def _size(arrays: Arrays, axes: Sequence[Any]) -> int:
     return next(
-        a.shape[axis] for a, axis in zip(arrays, axes) if axis is not batching.not_mapped
+        a.shape[axis] for a, axis in zip(arrays, axes) if axis is not None
     )
 
 
 def _without(a: jax.Array, axis: Any) -> jax.ShapeDtypeStruct:
     shape = list(a.shape)
-    if axis is not batching.not_mapped:
+    if axis is not None:
         del shape[axis]
     return jax.ShapeDtypeStruct(tuple(shape), a.dtype)
 
 
 def _fold(a: jax.Array, axis: Any, size: int) -> jax.Array:
     """The mapped axis and the batch as one."""
-    if axis is batching.not_mapped:
+    if axis is None:
         front = jnp.broadcast_to(a[None], (size, *a.shape))
     else:
         front = jnp.moveaxis(a, axis, 0)
@@ -414,7 +410,7 @@ def _unfold(results: Arrays, size: int) -> tuple[list[jax.Array], list[Any]]:
     for a in results:
         missing = a.size == 0
         split.append(a if missing else _apart(a, size))
-        places.append(batching.not_mapped if missing else 0)
+        places.append(None if missing else 0)
     return split, places
 
 

@@ -197,9 +197,19 @@ class Recurrent(Layer):
     reset_states = reset_state
 
 
+# The same functions without notes for the loss, which the kernels know.
+PLAIN: dict[Any, Callable[[jax.Array], jax.Array]] = {
+    activations.tanh: jnp.tanh,
+    activations.sigmoid: jax.nn.sigmoid,
+    activations.relu: jax.nn.relu,
+}
+
+
 @functools.cache
 def _apart(activation: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
     """The activation, whose notes for the loss stay inside the loop over time."""
+    if activation in PLAIN:
+        return PLAIN[activation]
 
     def activate(x: jax.Array) -> jax.Array:
         with Scope():
