@@ -74,6 +74,22 @@ def sequences(folder: Path) -> dict[str, Arrays]:
     return _random(1024, 50, 32)
 
 
+def long_sequences(folder: Path) -> dict[str, Arrays]:
+    return _random(320, 100, 128)
+
+
+def thumbnails(folder: Path) -> dict[str, Arrays]:
+    return _random(320, 32, 32, 3)
+
+
+def small_photos(folder: Path) -> dict[str, Arrays]:
+    return _random(640, 64, 64, 3)
+
+
+def photos(folder: Path) -> dict[str, Arrays]:
+    return _random(16, 224, 224, 3)
+
+
 def on_disk(folder: Path) -> dict[str, Arrays]:
     """Random numbers in the shape of digits, mapped from a file of 320 MiB; written once."""
     path, count, width, block = folder / "on_disk.bin", 107_000, 28 * 28, 1000

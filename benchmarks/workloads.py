@@ -7,13 +7,17 @@ from dataclasses import dataclass
 __all__ = ["GOALS", "WORKLOADS", "Goal", "Workload"]
 
 # A layer is its kind and its settings, so that every framework builds the same network:
-#   ("dense", units, activation)   ("conv", filters, width, activation)   ("pool", width)
-#   ("flatten",)                   ("lstm", units)
+#   ("dense", units, activation)    ("conv", filters, width, activation)    ("pool", width)
+#   ("separable", filters, width, activation)   ("same", filters, width, activation): padded
+#   ("residual", filters, stride): two 3x3 convolutions with batch normalisation, and a shortcut
+#   ("norm",): batch normalisation and relu     ("average",): over the image    ("flatten",)
+#   ("lstm", units)    ("gru", units): all outputs    ("last_gru", units): the last one
 Layer = tuple
 
 KERAS = ("keras_jax", "keras_tensorflow", "keras_torch")
 HIGH_LEVEL = (*KERAS, "lightning")
 TORCH = ("torch", "torch_compile")
+KERNEL_PEERS = ("keras_jax", "keras_tensorflow", *TORCH)
 EVERYONE = ("nacre", *HIGH_LEVEL, *TORCH, "jax")
 
 
@@ -29,7 +33,7 @@ class Workload:
         layers: the network, from its input on.
         data: the function in ``data`` that gives the examples.
         examples: how many of them; None for all.
-        optimizer: ``"rmsprop"`` or ``"adam"``, with Keras's defaults.
+        optimizer: ``"rmsprop"``, ``"adam"`` or ``"sgd"``, with Keras's defaults.
         batch_size: examples in a step.
         epochs: the length of one measured run.
         fresh: whether each round starts a new process, or takes turns in one that is warm.
@@ -74,6 +78,37 @@ CONVNET = (
     ("dense", 10, "softmax"),
 )
 RECURRENT = (("lstm", 64), ("dense", 10, "softmax"))
+SEPARABLE = (
+    ("separable", 32, 3, "relu"),
+    ("separable", 64, 3, "relu"),
+    ("pool", 2),
+    ("separable", 64, 3, "relu"),
+    ("separable", 128, 3, "relu"),
+    ("pool", 2),
+    ("average",),
+    ("dense", 32, "relu"),
+    ("dense", 10, "softmax"),
+)
+RESNET_18 = (
+    ("same", 64, 3, None),
+    ("norm",),
+    *[("residual", 64, 1)] * 2,
+    *[("residual", 128, 2), ("residual", 128, 1)],
+    *[("residual", 256, 2), ("residual", 256, 1)],
+    *[("residual", 512, 2), ("residual", 512, 1)],
+    ("average",),
+    ("dense", 10, "softmax"),
+)
+VGG_16 = (
+    *[layer for filters, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+      for layer in (*[("same", filters, 3, "relu")] * depth, ("pool", 2))],
+    ("flatten",),
+    ("dense", 4096, "relu"),
+    ("dense", 4096, "relu"),
+    ("dense", 10, "softmax"),
+)  # fmt: skip
+WIDE = (("lstm", 256), ("dense", 10, "softmax"))
+STACKED = (("gru", 64), ("last_gru", 64), ("dense", 10, "softmax"))
 DEEP = (*[("dense", 16, "relu")] * 199, ("dense", 10, "softmax"))
 
 WORKLOADS = {
@@ -95,6 +130,26 @@ WORKLOADS = {
         Workload(
             "lstm", "LSTM 64, Dense 10 on sequences (50, 32); batch 64, Adam", "steps",
             ("nacre", *HIGH_LEVEL, "torch", "jax"), RECURRENT, "sequences", 1024, "adam", 64, 2,
+        ),
+        Workload(
+            "lstm_wide", "LSTM 256, Dense 10 on sequences (100, 128); batch 32, Adam", "steps",
+            ("nacre", *KERNEL_PEERS), WIDE, "long_sequences", 320, "adam", 32, 1,
+        ),
+        Workload(
+            "gru", "GRU 64, GRU 64, Dense 10 on sequences (50, 32); batch 64, Adam", "steps",
+            ("nacre", *KERNEL_PEERS), STACKED, "sequences", 1024, "adam", 64, 1,
+        ),
+        Workload(
+            "separable", "separable convolutions 32 to 128, 64x64x3; batch 64, Adam", "steps",
+            ("nacre", *KERNEL_PEERS), SEPARABLE, "small_photos", 640, "adam", 64, 1,
+        ),
+        Workload(
+            "resnet18", "ResNet-18 on 32x32x3; batch 32, SGD", "steps",
+            ("nacre", *KERNEL_PEERS), RESNET_18, "thumbnails", 320, "sgd", 32, 1, rounds=5,
+        ),
+        Workload(
+            "vgg16", "VGG-16 on 224x224x3; batch 4, SGD", "steps",
+            ("nacre", *KERNEL_PEERS), VGG_16, "photos", 16, "sgd", 4, 1, rounds=5,
         ),
         Workload(
             "cold_start", "from import to the end of five epochs of MNIST and the test",
@@ -134,6 +189,13 @@ GOALS = (
     Goal("tiny", "µs a step with on_epoch_end", (*HIGH_LEVEL, *TORCH), 0.15),
     Goal("convnet", "ms a step", ("jax_steps",), 0.6),
     Goal("lstm", "ms a step", ("keras_jax",), 1.0),
+    Goal("lstm", "ms a step", ("keras_jax", "keras_tensorflow", "torch"), 0.70),
+    Goal("lstm_wide", "ms a step", KERNEL_PEERS, 0.80),
+    Goal("gru", "ms a step", KERNEL_PEERS, 0.80),
+    Goal("convnet", "ms a step", KERNEL_PEERS, 0.60),
+    Goal("separable", "ms a step", KERNEL_PEERS, 0.80),
+    Goal("resnet18", "ms a step", KERNEL_PEERS, 0.85),
+    Goal("vgg16", "ms a step", KERNEL_PEERS, 0.90),
     Goal("cold_start", "s in all", ("keras_jax",), 0.80),
     Goal("cold_start", "s in all", ("keras_tensorflow", "keras_torch", "lightning"), 0.60),
     Goal("warm_cache", "s in all", ("keras_jax",), 0.50),

@@ -21,37 +21,80 @@ def prepared(x: np.ndarray, labels: np.ndarray, classes: int) -> Any:
     return torch.from_numpy(x), torch.from_numpy(labels).long()
 
 
-class LastOutput(nn.Module):
-    """An LSTM that gives what it says at the end of the sequence."""
+class Recurrent(nn.Module):
+    """A recurrent layer that gives all its outputs, or the last one."""
 
-    def __init__(self, inputs: int, units: int) -> None:
+    def __init__(self, layer: nn.Module, last: bool) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(inputs, units, batch_first=True)
+        self.layer = layer
+        self.last = last
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.lstm(x)[0][:, -1]
+        y = self.layer(x)[0]
+        return y[:, -1] if self.last else y
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions with batch normalisation, and a shortcut."""
+
+    def __init__(self, channels: int, filters: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, filters, 3, stride, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(filters)
+        self.second = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(filters)
+        self.shortcut = nn.Identity()
+        if stride > 1:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels, filters, 1, stride, bias=False), nn.BatchNorm2d(filters)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.first_norm(self.first(x)))
+        return torch.relu(self.second_norm(self.second(y)) + self.shortcut(x))
 
 
 def build_layers(workload: Workload, input_shape: tuple[int, ...]) -> Iterator[nn.Module]:
     """The network without its last softmax, which the loss computes."""
     size, channels = input_shape[0], input_shape[-1]
     for layer in workload.layers:
+        activation = layer[-1]
         match layer:
-            case "dense", units, activation:
+            case "dense", units, _:
                 yield nn.Linear(channels, units)
                 channels = units
-            case "conv", filters, width, activation:
+            case "conv", filters, width, _:
                 yield nn.Conv2d(channels, filters, width)
                 size, channels = size - width + 1, filters
+            case "same", filters, width, _:
+                yield nn.Conv2d(channels, filters, width, padding="same")
+                channels = filters
+            case "separable", filters, width, _:
+                yield nn.Conv2d(channels, channels, width, groups=channels, bias=False)
+                yield nn.Conv2d(channels, filters, 1)
+                size, channels = size - width + 1, filters
+            case "residual", filters, stride:
+                yield Residual(channels, filters, stride)
+                size, channels = -(-size // stride), filters
+            case ("norm",):
+                yield nn.BatchNorm2d(channels)
+                activation = "relu"
             case "pool", width:
                 yield nn.MaxPool2d(width)
-                size, activation = size // width, None
+                size //= width
+            case ("average",):
+                yield nn.AdaptiveAvgPool2d(1)
+                yield nn.Flatten()
             case "lstm", units:
-                yield LastOutput(channels, units)
-                channels, activation = units, None
+                yield Recurrent(nn.LSTM(channels, units, batch_first=True), last=True)
+                channels = units
+            case ("gru" | "last_gru") as kind, units:
+                recurrent = nn.GRU(channels, units, batch_first=True)
+                yield Recurrent(recurrent, last=kind == "last_gru")
+                channels = units
             case _:
                 yield nn.Flatten()
-                channels, activation = channels * size * size, None
+                channels *= size * size
         if activation == "relu":
             yield nn.ReLU()
 
@@ -64,6 +107,8 @@ def build_network(workload: Workload, input_shape: tuple[int, ...]) -> nn.Sequen
 def build_optimizer(name: str, parameters: Any) -> torch.optim.Optimizer:
     if name == "adam":
         return torch.optim.Adam(parameters, lr=1e-3, eps=1e-7)
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=0.01)
     return torch.optim.RMSprop(parameters, lr=1e-3, alpha=0.9, eps=1e-7)
 
 
