@@ -22,6 +22,7 @@
 
 #include "depthwise.h"
 #include "kernels.h"
+#include "scattering.h"
 #include "tile.h"
 #include "transpose.h"
 #include "windows.h"
@@ -42,26 +43,36 @@ struct Gathering {
   const float* zeros;
   bool transposed;  // the kernel's matrices are columns x depth
 
+  static constexpr long packed_floats = 1 << 17;  // what a task packs stays in a core's cache
+
+  // Whole panels of columns, several if their part of the kernel is small, or the last narrow one.
   struct Task {
     const Grid* grid;
-    long group, column, width;
+    long group, column, width, panels;
     long first, last;  // pixels, or strips of them
   };
 
   void run(const Plan& plan, Workers& workers) const {
     const Grid* const grids = plan.grids;
     const long count = plan.count, groups = shape.groups, columns = target.depth;
-    const long panels = divide_up(columns, panel_columns);
     const long pixels = shape.batch * grids[0].size[0] * grids[0].size[1];
+    const long whole = columns / panel_columns, narrow = columns % panel_columns;
+    const long depth = larger(1, shape.window[0] * shape.window[1] * source.depth);
+    const long together = larger(1, smaller(whole, packed_floats / panel_columns / depth));
+    const long spans = divide_up(whole, together) + (narrow > 0);
     const long most = larger(1, divide_up(pixels, strip_pixels));
-    const long blocks = smaller(most, divide_up(8 * workers.count(), panels * groups * count));
-    for_each_task(workers, count * groups * panels * blocks, [&](long number) {
-      const long block = number % blocks, panel = number / blocks % panels;
-      const long group = number / blocks / panels % groups;
-      const Grid& grid = grids[number / blocks / panels / groups];
-      const long column = panel * panel_columns;
-      const Task task = {&grid, group, column, smaller(panel_columns, columns - column), 0, 0};
-      switch (divide_up(task.width, lanes)) {
+    const long blocks = smaller(most, divide_up(8 * workers.count(), spans * groups * count));
+    for_each_task(workers, count * groups * spans * blocks, [&](long number) {
+      const long block = number % blocks, panel = number / blocks % spans * together;
+      const long group = number / blocks / spans % groups;
+      const Grid& grid = grids[number / blocks / spans / groups];
+      if (panel < whole) {
+        const long panels = smaller(together, whole - panel);
+        const Task task = {&grid, group, panel * panel_columns, panel_columns, panels, 0, 0};
+        return compute<TileShape<lanes>::vectors>(task, block, blocks);
+      }
+      const Task task = {&grid, group, whole * panel_columns, narrow, 1, 0, 0};
+      switch (divide_up(narrow, lanes)) {
         case 1: return compute<1>(task, block, blocks);
         case 2: return compute<2>(task, block, blocks);
         case 3: return compute<smaller_constant(3)>(task, block, blocks);
@@ -96,21 +107,31 @@ struct Gathering {
     }
   }
 
-  // The columns of the task, for each tap and each number of the depth in turn.
+  // Panel by panel the columns of the task, for each tap and each number of the depth in turn.
   template <int packed_columns>
   const float* pack(const Task& task) const {
+    const long floats = task.grid->count * source.depth * packed_columns;
+    float* packed = scratch(packed_slot, task.panels * floats + 1);
+    for (long panel = 0; panel < task.panels; ++panel) {
+      pack_panel<packed_columns>(task, task.column + panel * packed_columns,
+                                 packed + panel * floats);
+    }
+    return packed;
+  }
+
+  template <int packed_columns>
+  void pack_panel(const Task& task, long column, float* packed) const {
     const Grid& grid = *task.grid;
     const long depth = source.depth, inputs = shape.inputs / shape.groups;
-    float* packed = scratch(packed_slot, grid.count * depth * packed_columns + 1);
     for (long t = 0; t < grid.count; ++t) {
       const float* matrix = kernel + grid.taps[t].matrix * inputs * shape.outputs;
       float* to = packed + t * depth * packed_columns;
       if (transposed) {
-        const float* from = matrix + task.column * shape.outputs + task.group * depth;
+        const float* from = matrix + column * shape.outputs + task.group * depth;
         transpose<lanes>(from, shape.outputs, task.width, depth, to, packed_columns);
         continue;
       }
-      const float* from = matrix + task.group * target.depth + task.column;
+      const float* from = matrix + task.group * target.depth + column;
       for (long k = 0; k < depth; ++k) {
         for (long j = 0; j < packed_columns; j += lanes) {
           const long left = larger(0, task.width - j);
@@ -119,7 +140,6 @@ struct Gathering {
         }
       }
     }
-    return packed;
   }
 
   float* target_at(const Task& task, long image, long i, long j) const {
@@ -127,9 +147,9 @@ struct Gathering {
   }
 
   template <class Tile>
-  NACRE_INLINE void start(const Task& task, Tile& tile) const {
-    tile.start(finish.bias ? finish.bias + task.group * target.depth + task.column : nullptr,
-               task.width);
+  NACRE_INLINE void start(const Task& task, long panel, Tile& tile) const {
+    const long column = task.group * target.depth + task.column + panel * panel_columns;
+    tile.start(finish.bias ? finish.bias + column : nullptr, task.width);
   }
 
   template <class Tile>
@@ -183,28 +203,34 @@ struct Gathering {
           if (++i == height) i = 0, ++n;
         }
       }
-      Tile<lanes, rows, vectors> tile;
-      start(task, tile);
-      for (long t = 0; t < grid.count; ++t) {
-        const Tap tap = grid.taps[t];
-        const long offset = (tap.row * width + tap.column) * source.channels;
-        const float* from[rows];
-        bool any = inside;
-        if (inside) {
-          for (int r = 0; r < rows; ++r) from[r] = source.data + (base[r] + offset);
-        } else {
-          for (int r = 0; r < rows; ++r) {
-            const long y = row[r] + tap.row, x = column[r] + tap.column;
-            const bool there = static_cast<unsigned long>(y) <
-                                   static_cast<unsigned long>(source.size[0]) &&
-                               static_cast<unsigned long>(x) < static_cast<unsigned long>(width);
-            from[r] = there ? source.data + (base[r] + offset) : zeros;
-            any |= there;
+      for (long panel = 0; panel < task.panels; ++panel) {
+        const float* matrices = packed + panel * grid.count * depth * packed_columns;
+        Tile<lanes, rows, vectors> tile;
+        start(task, panel, tile);
+        for (long t = 0; t < grid.count; ++t) {
+          const Tap tap = grid.taps[t];
+          const long offset = (tap.row * width + tap.column) * source.channels;
+          const float* from[rows];
+          bool any = inside;
+          if (inside) {
+            for (int r = 0; r < rows; ++r) from[r] = source.data + (base[r] + offset);
+          } else {
+            for (int r = 0; r < rows; ++r) {
+              const long y = row[r] + tap.row, x = column[r] + tap.column;
+              const bool there = static_cast<unsigned long>(y) <
+                                     static_cast<unsigned long>(source.size[0]) &&
+                                 static_cast<unsigned long>(x) < static_cast<unsigned long>(width);
+              from[r] = there ? source.data + (base[r] + offset) : zeros;
+              any |= there;
+            }
+          }
+          if (any) {
+            tile.multiply(from, 1, matrices + t * depth * packed_columns, packed_columns, depth);
           }
         }
-        if (any) tile.multiply(from, 1, packed + t * depth * packed_columns, packed_columns, depth);
+        store_tile(task, tile, out, filled);
+        for (int r = 0; r < rows; ++r) out[r] += packed_columns;
       }
-      store_tile(task, tile, out, filled);
     }
   }
 
@@ -236,10 +262,14 @@ struct Gathering {
         out[r] = target_at(task, strip.image, strip.row + i, strip.column + j);
         if (++j == strip.columns) j = 0, ++i;
       }
-      Tile<lanes, rows, vectors> tile;
-      start(task, tile);
-      tile.multiply_at(from, offsets, packed, vectors * lanes, depth);
-      store_tile(task, tile, out, filled);
+      for (long panel = 0; panel < task.panels; ++panel) {
+        Tile<lanes, rows, vectors> tile;
+        start(task, panel, tile);
+        tile.multiply_at(from, offsets, packed + panel * depth * vectors * lanes, vectors * lanes,
+                         depth);
+        store_tile(task, tile, out, filled);
+        for (int r = 0; r < rows; ++r) out[r] += vectors * lanes;
+      }
     }
   }
 };
@@ -269,6 +299,9 @@ void input_gradient(const ConvolutionShape& shape, const float* cotangent, const
   if (is_depthwise<lanes>(shape)) {
     return Depthwise<lanes>{source, target, kernel, nothing, plan.zeros}.run(shape.batch, plan,
                                                                              workers);
+  }
+  if (has_few_inputs<lanes>(shape)) {
+    return Scattering<lanes>{shape, cotangent, kernel, x}.run(workers);
   }
   Gathering<lanes>{source, target, kernel, shape, nothing, plan.zeros, true}.run(plan, workers);
 }
