@@ -60,7 +60,9 @@ struct Gathering {
     const long depth = larger(1, shape.window[0] * shape.window[1] * source.depth);
     const long together = larger(1, smaller(whole, packed_floats / panel_columns / depth));
     const long spans = divide_up(whole, together) + (narrow > 0);
-    const long most = larger(1, divide_up(pixels, strip_pixels));
+    const long multiplications = pixels * depth * columns;
+    const long worth_a_task = smaller(divide_up(pixels, 64), multiplications >> 20);
+    const long most = larger(1, larger(divide_up(pixels, strip_pixels), worth_a_task));
     const long blocks = smaller(most, divide_up(8 * workers.count(), spans * groups * count));
     for_each_task(workers, count * groups * spans * blocks, [&](long number) {
       const long block = number % blocks, panel = number / blocks % spans * together;
@@ -282,8 +284,7 @@ void convolve(const ConvolutionShape& shape, const Finish& finish, const float* 
   const Images source = {x, {shape.image[0], shape.image[1]}, shape.inputs, inputs};
   const Target target = {y, {shape.output[0], shape.output[1]}, shape.outputs, outputs};
   if (is_depthwise<lanes>(shape)) {
-    return Depthwise<lanes>{source, target, kernel, finish, plan.zeros}.run(shape.batch, plan,
-                                                                            workers);
+    return Depthwise<lanes>{source, target, kernel, finish}.run(shape.batch, plan, workers);
   }
   Gathering<lanes>{source, target, kernel, shape, finish, plan.zeros, false}.run(plan, workers);
 }
@@ -297,8 +298,7 @@ void input_gradient(const ConvolutionShape& shape, const float* cotangent, const
   const Target target = {x, {shape.image[0], shape.image[1]}, shape.inputs, inputs};
   const Finish nothing = {nullptr, false};
   if (is_depthwise<lanes>(shape)) {
-    return Depthwise<lanes>{source, target, kernel, nothing, plan.zeros}.run(shape.batch, plan,
-                                                                             workers);
+    return Depthwise<lanes>{source, target, kernel, nothing}.run(shape.batch, plan, workers);
   }
   if (has_few_inputs<lanes>(shape)) {
     return Scattering<lanes>{shape, cotangent, kernel, x}.run(workers);

@@ -26,13 +26,17 @@ struct Depthwise {
   Target target;
   const float* kernel;
   Finish finish;
-  const float* zeros;
 
-  struct Places {  // of the windows of neighbouring pixels
-    long base[pixels], row[pixels], column[pixels];
-    float* out[pixels];
-    int filled;
-    bool inside;
+  // A tap whose row is on the image: what it sees from the first pixel of a row, and its weights.
+  struct Seen {
+    const float* from;
+    const float* weights;
+    long column;
+  };
+  struct Row {
+    const Grid* grid;
+    long image, i, count;
+    const Seen* taps;
   };
 
   // A task is some rows of a grid.
@@ -49,80 +53,80 @@ struct Depthwise {
   }
 
   void along_row(const Grid& grid, long image, long i) const {
-    for (long j = 0; j < grid.size[1]; j += pixels) {
-      const Places at = places(grid, image, i, j);
-      long channel = 0;
-      for (; channel + 2 * lanes <= source.channels; channel += 2 * lanes) {
-        channels<2>(grid, at, channel, 2 * lanes);
-      }
-      for (; channel < source.channels; channel += lanes) {
-        channels<1>(grid, at, channel, smaller(lanes, source.channels - channel));
-      }
+    Seen* taps = reinterpret_cast<Seen*>(
+        scratch(pointers_slot, grid.count * sizeof(Seen) / sizeof(float) + 1));
+    Row row = {&grid, image, i, 0, taps};
+    for (long t = 0; t < grid.count; ++t) {
+      const Tap& tap = grid.taps[t];
+      const long y = i * grid.pace[0] + tap.row;
+      if (y < 0 || y >= source.size[0]) continue;
+      const long pixel = (image * source.size[0] + y) * source.size[1] + tap.column;
+      taps[row.count++] = {source.data + pixel * source.channels,
+                           kernel + tap.matrix * source.channels, tap.column};
     }
+    // From `begin` to `end` every tap's column is on the image.
+    const long pace = grid.pace[1], width = grid.size[1];
+    const long left = larger(0, -grid.reach.low[1]);
+    const long right = source.size[1] - 1 - grid.reach.high[1];
+    const long begin = smaller(width, divide_up(left, pace));
+    const long end = right < 0 ? begin : larger(begin, smaller(width, right / pace + 1));
+    for (long j = 0; j < begin; ++j) columns<1, false>(row, j);
+    long j = begin;
+    for (; j + pixels <= end; j += pixels) columns<pixels, true>(row, j);
+    for (; j < end; ++j) columns<1, true>(row, j);
+    for (; j < width; ++j) columns<1, false>(row, j);
   }
 
-  Places places(const Grid& grid, long image, long i, long j) const {
-    Places at;
-    at.filled = static_cast<int>(smaller(pixels, grid.size[1] - j));
-    at.inside = true;
-    for (int p = 0; p < pixels; ++p) {
-      const long column = j + smaller(p, at.filled - 1);
-      at.row[p] = i * grid.pace[0], at.column[p] = column * grid.pace[1];
-      at.base[p] = ((image * source.size[0] + at.row[p]) * source.size[1] + at.column[p]) *
-                   source.channels;
-      at.out[p] = target.at(grid, image, i, column);
-      at.inside &= at.row[p] + grid.reach.low[0] >= 0 &&
-                   at.row[p] + grid.reach.high[0] < source.size[0] &&
-                   at.column[p] + grid.reach.low[1] >= 0 &&
-                   at.column[p] + grid.reach.high[1] < source.size[1];
+  template <int count, bool inside>
+  void columns(const Row& row, long j) const {
+    long channel = 0;
+    for (; channel + 2 * lanes <= source.channels; channel += 2 * lanes) {
+      channels<count, 2, inside, true>(row, j, channel);
     }
-    return at;
+    for (; channel + lanes <= source.channels; channel += lanes) {
+      channels<count, 1, inside, true>(row, j, channel);
+    }
+    if (channel < source.channels) channels<count, 1, inside, false>(row, j, channel);
   }
 
-  template <int vectors>
-  void channels(const Grid& grid, const Places& at, long channel, long width) const {
-    Vector<lanes> sum[pixels][vectors];
+  // `count` neighbouring pixels; `whole` registers, or the last channels that do not fill one.
+  template <int count, int vectors, bool inside, bool whole>
+  void channels(const Row& row, long j, long channel) const {
+    const long width = source.channels - channel;
+    const auto part = [&](const float* from, int v) {
+      return whole ? load<lanes>(from + v * lanes) : load_some<lanes>(from, width);
+    };
+    const long step = row.grid->pace[1] * source.channels;
+    Vector<lanes> sum[count][vectors];
 #pragma GCC unroll 4
-    for (int p = 0; p < pixels; ++p)
+    for (int p = 0; p < count; ++p)
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v)
-        sum[p][v] = finish.bias ? part(finish.bias + channel, v, width) : Vector<lanes>{};
-    for (long t = 0; t < grid.count; ++t) {
-      const Tap tap = grid.taps[t];
-      const long offset = (tap.row * source.size[1] + tap.column) * source.channels;
-      const float* from[pixels];
-#pragma GCC unroll 4
-      for (int p = 0; p < pixels; ++p) {
-        const bool there = at.inside || is_there(at, p, tap);
-        from[p] = (there ? source.data + (at.base[p] + offset) : zeros) + channel;
+        sum[p][v] = finish.bias ? part(finish.bias + channel, v) : Vector<lanes>{};
+    for (long t = 0; t < row.count; ++t) {
+      const Seen& tap = row.taps[t];
+      const float* from = tap.from + j * step + channel;
+      if (!inside) {
+        const long column = j * row.grid->pace[1] + tap.column;
+        if (column < 0 || column >= source.size[1]) continue;
       }
-      const float* weights = kernel + tap.matrix * source.channels + channel;
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) {
-        const Vector<lanes> weight = part(weights, v, width);
+        const Vector<lanes> weight = part(tap.weights + channel, v);
 #pragma GCC unroll 4
-        for (int p = 0; p < pixels; ++p) sum[p][v] += weight * part(from[p], v, width);
+        for (int p = 0; p < count; ++p) sum[p][v] += weight * part(from + p * step, v);
       }
     }
     const Vector<lanes> zero = {};
 #pragma GCC unroll 4
-    for (int p = 0; p < pixels; ++p) {
-      if (p >= at.filled) break;
+    for (int p = 0; p < count; ++p) {
+      float* out = target.at(*row.grid, row.image, row.i, j + p) + channel;
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) {
         if (finish.relu) sum[p][v] = sum[p][v] < zero ? zero : sum[p][v];
-        store_some<lanes>(at.out[p] + channel + v * lanes, sum[p][v], width - v * lanes);
+        store_some<lanes>(out + v * lanes, sum[p][v], whole ? lanes : width);
       }
     }
-  }
-
-  NACRE_INLINE bool is_there(const Places& at, int p, const Tap& tap) const {
-    const long y = at.row[p] + tap.row, x = at.column[p] + tap.column;
-    return y >= 0 && y < source.size[0] && x >= 0 && x < source.size[1];
-  }
-
-  static NACRE_INLINE Vector<lanes> part(const float* from, int v, long width) {
-    return load_some<lanes>(from + v * lanes, width - v * lanes);
   }
 };
 

@@ -21,7 +21,7 @@ namespace nacre {
 
 template <int lanes>
 bool has_few_inputs(const ConvolutionShape& shape) {
-  return 2 * shape.inputs <= lanes * shape.groups && shape.window[0] * shape.window[1] > 1;
+  return 3 * shape.inputs <= lanes * shape.groups && shape.window[0] * shape.window[1] > 1;
 }
 
 template <int lanes>
