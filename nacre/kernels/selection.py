@@ -58,6 +58,8 @@ HANDLERS = (
     "convolution_kernel_gradient",
     "recurrent_forward",
     "recurrent_backward",
+    "normalization_forward",
+    "normalization_backward",
 )
 
 

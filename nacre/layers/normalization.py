@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from nacre.core.layer import Layer
 from nacre.core.registry import register
+from nacre.kernels import batch_normalization
 
 __all__ = ["BatchNormalization", "LayerNormalization"]
 
@@ -87,21 +88,24 @@ class BatchNormalization(Layer):
         wide = x.astype(_wide(x.dtype))
         old_mean = moving_mean.value.astype(wide.dtype)
         old_variance = moving_variance.value.astype(wide.dtype)
-        if self.training and self.trainable:
-            mean, variance = self._moments(wide, self.mask(x))
+        gamma, beta = (None if a is None else a.astype(wide.dtype) for a in (gamma, beta))
+        adapts = self.training and self.trainable
+        mask = self.mask(x) if adapts else None
+        if adapts and mask is None and self.axis % x.ndim == x.ndim - 1:
+            y, mean, variance = batch_normalization(wide, gamma, beta, epsilon=self.epsilon)
+        else:
+            mean, variance = self._moments(wide, mask) if adapts else (old_mean, old_variance)
+            factor = jax.lax.rsqrt(variance + self.epsilon)
+            if gamma is not None:
+                factor = factor * gamma
+            shift = -mean * factor
+            if beta is not None:
+                shift = shift + beta
+            y = wide * factor.reshape(across) + shift.reshape(across)
+        if adapts:
             keep = self.momentum
             moving_mean.assign(keep * old_mean + (1 - keep) * mean)
             moving_variance.assign(keep * old_variance + (1 - keep) * variance)
-        else:
-            mean, variance = old_mean, old_variance
-
-        factor = jax.lax.rsqrt(variance + self.epsilon)
-        if gamma is not None:
-            factor = factor * gamma.astype(factor.dtype)
-        shift = -mean * factor
-        if beta is not None:
-            shift = shift + beta.astype(shift.dtype)
-        y = wide * factor.reshape(across) + shift.reshape(across)
         return y.astype(self.compute_dtype)
 
     def _moments(self, x: jax.Array, mask: Any) -> tuple[jax.Array, jax.Array]:

@@ -1,6 +1,7 @@
 // The kernels for AVX2; compiled with its flags, called only where the machine has it.
 #include "convolution.h"
 #include "kernel_gradient.h"
+#include "normalization.h"
 #include "product.h"
 #include "recurrent.h"
 
@@ -16,6 +17,8 @@ const Kernels& avx2_kernels() {
       kernel_gradient<lanes>,
       Recurrent<lanes>::forward,
       Recurrent<lanes>::backward,
+      Normalization<lanes>::forward,
+      Normalization<lanes>::backward,
   };
   return kernels;
 }

@@ -65,6 +65,25 @@ struct RecurrentBackward {
   float *bias, *h, *c;
 };
 
+// Of all axes but the last, the rows.
+struct NormalizationShape {
+  long rows, channels;
+  float epsilon;
+  bool relu;
+};
+
+// What is null is left out.
+struct NormalizationForward {
+  const float *x, *gamma, *beta, *residual;
+  float *y, *mean, *variance, *rstd;
+};
+
+struct NormalizationBackward {
+  const float *x, *gamma, *mean, *rstd, *y;
+  const float *y_change, *mean_change, *variance_change;
+  float *x_change, *gamma_change, *beta_change, *residual_change;
+};
+
 // One set for each instruction set; handlers.cc takes the best that the machine has.
 struct Kernels {
   const char* name;
@@ -77,6 +96,9 @@ struct Kernels {
                           float* kernel, Workers&);
   void (*recurrent_forward)(const RecurrentShape&, const RecurrentForward&, Workers&);
   void (*recurrent_backward)(const RecurrentShape&, const RecurrentBackward&, Workers&);
+  void (*normalization_forward)(const NormalizationShape&, const NormalizationForward&, Workers&);
+  void (*normalization_backward)(const NormalizationShape&, const NormalizationBackward&,
+                                 Workers&);
 };
 
 const Kernels& avx2_kernels();
