@@ -3,13 +3,16 @@
 XLA's own windowed reductions have a slow gradient on its CPU back end. A window's maximum is the
 maximum of its rows' maxima, and its sum the sum of their sums, so there one axis is pooled after
 another. Windows that do not overlap are a reshape away; others are slices of the image, one for
-each place in the window. GPUs and TPUs use XLA's operations.
+each place in the window. GPUs and TPUs use XLA's operations. Where there is a native kernel, it
+takes one pass each way, and keeps the place of each maximum in a byte.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +20,8 @@ import numpy as np
 from jax import lax
 
 from nacre.kernels.geometry import Geometry, padding_amounts, per_axis
+from nacre.kernels.operation import Operation
+from nacre.kernels.selection import call, native
 
 __all__ = ["average_pool", "max_pool"]
 
@@ -49,6 +54,12 @@ def max_pool(
         [1.0, 3.0]
     """
     geometry = _geometry(x, pool_size, strides, padding)
+    if _has_kernel(x, geometry):
+        return _native_max(geometry, x)[0]
+    return _max(geometry, x)
+
+
+def _max(geometry: Geometry, x: jax.Array) -> jax.Array:
     floating = jnp.issubdtype(x.dtype, jnp.floating)
     least = -jnp.inf if floating else jnp.iinfo(x.dtype).min
     return _pool(x, geometry, _max_along, lax.max, np.asarray(least, x.dtype))
@@ -69,6 +80,12 @@ def average_pool(
         [0.5, 2.5, 4.0]
     """
     geometry = _geometry(x, pool_size, strides, padding)
+    if _has_kernel(x, geometry):
+        return _native_average(geometry, x)[0]
+    return _average(geometry, x)
+
+
+def _average(geometry: Geometry, x: jax.Array) -> jax.Array:
     wide = x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
     total = _pool(wide, geometry, _sum_along, lax.add, np.zeros((), wide.dtype))
     return (total * _inverse_counts(geometry, wide.dtype)).astype(x.dtype)
@@ -194,3 +211,69 @@ def _first_maximum(tiles: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
         best = jnp.where(exceeds, new, best)
         place = jnp.where(exceeds, jnp.int8(p), place)
     return best, place
+
+
+# The native kernels
+
+# With fewer channels, most of a vector would be empty.
+FEWEST_CHANNELS = 8
+MOST_PLACES = 255  # in a window, for a byte to name each
+
+
+def _has_kernel(x: jax.Array, geometry: Geometry) -> bool:
+    if jax.default_backend() != "cpu" or native().library is None:
+        return False
+    fits = x.shape[-1] >= FEWEST_CHANNELS and math.prod(geometry.window) <= MOST_PLACES
+    inside = all(max(padding) < w for padding, w in zip(geometry.padding, geometry.window))
+    return x.dtype == jnp.float32 and x.size > 0 and fits and inside
+
+
+def _axes(geometry: Geometry) -> np.ndarray:
+    """Image, window, stride, padding in front and output, for each of three axes."""
+    before = [amounts[0] for amounts in geometry.padding]
+    rows = zip(geometry.image, geometry.window, geometry.strides, before, geometry.output)
+    return np.asarray([(1, 1, 1, 0, 1)] * (3 - geometry.rank) + list(rows), np.int64).reshape(-1)
+
+
+def _pooling(name: str, maximum: bool, meaning: Callable[..., jax.Array]) -> Operation:
+    def shapes_saved(geometry: Geometry, x: Any) -> list[jax.ShapeDtypeStruct]:
+        """The place in its window of each maximum."""
+        output = (x.shape[0], *geometry.output, x.shape[-1])
+        return [jax.ShapeDtypeStruct(output if maximum else (0,), jnp.uint8)]
+
+    def forward(geometry: Geometry, saving: bool, x: jax.Array) -> list[jax.Array]:
+        y = jax.ShapeDtypeStruct((x.shape[0], *geometry.output, x.shape[-1]), jnp.float32)
+        nothing = [jax.ShapeDtypeStruct((0,), jnp.uint8)]
+        shapes = [y, *(shapes_saved(geometry, x) if saving else nothing)]
+        results = call("pool_forward", shapes, x, axes=_axes(geometry), maximum=maximum)
+        return results if saving else results[:1]
+
+    def backward(
+        geometry: Geometry,
+        examples: int,
+        operands: Sequence[jax.Array],
+        saved: Sequence[jax.Array],
+        changes: Sequence[jax.Array | None],
+    ) -> list[Callable[[], jax.Array]]:
+        (x,), (change,) = operands, changes
+        if change is None:
+            return [lambda: jnp.zeros_like(x)]
+        shape = jax.ShapeDtypeStruct(x.shape, jnp.float32)
+        settings = {"axes": _axes(geometry), "maximum": maximum}
+        return [lambda: call("pool_backward", shape, change, *saved, **settings)]
+
+    return Operation(
+        name=name,
+        operands=1,
+        results=1,
+        saved=1,
+        meaning=lambda geometry, x: [meaning(geometry, x)],
+        forward=forward,
+        shapes_saved=shapes_saved,
+        backward=backward,
+        with_batch=(True,),
+    )
+
+
+_native_max = _pooling("max_pool", True, _max)
+_native_average = _pooling("average_pool", False, _average)

@@ -60,6 +60,8 @@ HANDLERS = (
     "recurrent_backward",
     "normalization_forward",
     "normalization_backward",
+    "pool_forward",
+    "pool_backward",
 )
 
 

@@ -2,6 +2,7 @@
 #include "convolution.h"
 #include "kernel_gradient.h"
 #include "normalization.h"
+#include "pooling.h"
 #include "product.h"
 #include "recurrent.h"
 
@@ -19,6 +20,8 @@ const Kernels& avx2_kernels() {
       Recurrent<lanes>::backward,
       Normalization<lanes>::forward,
       Normalization<lanes>::backward,
+      Pooling<lanes>::forward,
+      Pooling<lanes>::backward,
   };
   return kernels;
 }

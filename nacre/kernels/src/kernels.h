@@ -84,6 +84,16 @@ struct NormalizationBackward {
   float *x_change, *gamma_change, *beta_change, *residual_change;
 };
 
+struct PoolAxis {
+  long image, window, stride, before, output;  // `before`: the padding in front
+};
+
+struct PoolShape {
+  long batch, channels;
+  bool maximum;  // or the mean
+  PoolAxis axes[3];
+};
+
 // One set for each instruction set; handlers.cc takes the best that the machine has.
 struct Kernels {
   const char* name;
@@ -99,6 +109,9 @@ struct Kernels {
   void (*normalization_forward)(const NormalizationShape&, const NormalizationForward&, Workers&);
   void (*normalization_backward)(const NormalizationShape&, const NormalizationBackward&,
                                  Workers&);
+  void (*pool_forward)(const PoolShape&, const float* x, float* y, unsigned char* places, Workers&);
+  void (*pool_backward)(const PoolShape&, const float* change, const unsigned char* places,
+                        float* x, Workers&);
 };
 
 const Kernels& avx2_kernels();
