@@ -4,7 +4,9 @@ They need a C++17 compiler for x86-64. Where there is none the package is built 
 works with the portable forms.
 """
 
+import itertools
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jaxlib
@@ -40,15 +42,17 @@ class BuildKernels(build_ext):
     """Compiles each unit with its own flags."""
 
     def build_extension(self, extension: Extension) -> None:
-        objects = []
-        for source in extension.sources:
-            objects += self.compiler.compile(
+        def compiled(source: str) -> list[str]:
+            return self.compiler.compile(
                 [source],
                 output_dir=self.build_temp,
                 include_dirs=extension.include_dirs,
                 extra_postargs=[*COMMON, *FLAGS.get(Path(source).name, [])],
                 depends=extension.depends,
             )
+
+        with ThreadPoolExecutor() as pool:
+            objects = list(itertools.chain.from_iterable(pool.map(compiled, extension.sources)))
         self.compiler.link_shared_object(
             objects, self.get_ext_fullpath(extension.name), target_lang="c++"
         )

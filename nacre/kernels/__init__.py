@@ -9,6 +9,7 @@ from nacre.kernels.convolution import (
     convolution_transpose as convolution_transpose,
 )
 from nacre.kernels.linear import linear as linear
+from nacre.kernels.meanings import MEANINGS as MEANINGS
 from nacre.kernels.normalization import batch_normalization as batch_normalization
 from nacre.kernels.pooling import average_pool as average_pool, max_pool as max_pool
 from nacre.kernels.recurrent import gru as gru, lstm as lstm, simple_rnn as simple_rnn

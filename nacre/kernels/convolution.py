@@ -31,6 +31,7 @@ from jax.interpreters import ad, batching, mlir
 from nacre.core.errors import ShapeError, explain
 from nacre.kernels import native_convolution as native, portable
 from nacre.kernels.geometry import Geometry, padding_amounts, per_axis
+from nacre.kernels.meanings import MEANINGS
 
 __all__ = ["convolution", "convolution_transpose"]
 
@@ -344,6 +345,7 @@ def _finished_on_cpu(
 
 
 _finished = Primitive("convolution_with_bias")
+MEANINGS["convolution_with_bias"] = functools.partial(_one_after_another, _convolve.bind)
 _finished.def_abstract_eval(
     lambda x, kernel, bias, geometry, relu: x.update(
         shape=_output_shape(x.shape, kernel.shape, geometry), weak_type=False

@@ -1,11 +1,30 @@
-"""The affine map of dense layers."""
+"""The affine map of dense layers, and the product of two matrices behind it.
+
+A product of matrices is linear in each of them, and its gradients are products again. So it is a
+primitive of JAX with three rules: the transpose of one is another; mapped over a new axis of one
+matrix, it is itself with that axis merged into the rows or the columns; on a CPU it is the native
+kernel, elsewhere XLA's.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from nacre.kernels import selection
+from nacre.kernels.meanings import MEANINGS
+from nacre.kernels.operation import vary_alike
 
 __all__ = ["linear"]
+
+# Smaller products are left to XLA, which puts them into the code around: that saves a call.
+SMALLEST = 2**21  # multiplications
 
 
 def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
@@ -16,7 +35,91 @@ def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> ja
         kernel: W, shape ``(inputs, units)``.
         bias: b, shape ``(units,)``.
     """
-    y = jnp.matmul(x, kernel)  # (..., units)
+    y = _matmul(x, kernel)  # (..., units)
     if bias is not None:
         y = y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
     return y
+
+
+def _matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    fits = kernel.ndim == 2 and x.ndim >= 2 and x.shape[-1] == kernel.shape[0]
+    large = fits and x.size * kernel.shape[1] >= SMALLEST
+    if not large or not x.dtype == kernel.dtype == jnp.float32:
+        return jnp.matmul(x, kernel)
+    rows = x.reshape(-1, x.shape[-1])
+    y = _product.bind(*vary_alike((rows, kernel)), a_transposed=False, b_transposed=False)
+    return y.reshape(*x.shape[:-1], kernel.shape[1])
+
+
+Matrix = jax.Array
+
+
+def _by_xla(a: Matrix, b: Matrix, a_transposed: bool, b_transposed: bool) -> Matrix:
+    contracted = ((0 if a_transposed else 1,), (1 if b_transposed else 0,))
+    return lax.dot_general(a, b, (contracted, ((), ())))
+
+
+def _on_cpu(a: Matrix, b: Matrix, a_transposed: bool, b_transposed: bool) -> Matrix:
+    if selection.native().library is None:
+        return _by_xla(a, b, a_transposed, b_transposed)
+    shape = jax.ShapeDtypeStruct(_shape(a, b, a_transposed, b_transposed), jnp.float32)
+    return selection.call(
+        "product", shape, a, b, a_transposed=a_transposed, b_transposed=b_transposed
+    )
+
+
+def _shape(a: Any, b: Any, a_transposed: bool, b_transposed: bool) -> tuple[int, int]:
+    return a.shape[1 if a_transposed else 0], b.shape[0 if b_transposed else 1]
+
+
+_product = Primitive("matrix_product")
+MEANINGS["matrix_product"] = _by_xla
+_product.def_abstract_eval(lambda a, b, **at: a.update(shape=_shape(a, b, **at), weak_type=False))
+_product.def_impl(jax.jit(_product.bind, static_argnames=("a_transposed", "b_transposed")))
+mlir.register_lowering(_product, mlir.lower_fun(_by_xla, multiple_results=False))
+mlir.register_lowering(_product, mlir.lower_fun(_on_cpu, multiple_results=False), platform="cpu")
+
+
+def _gradient_a(c: Matrix, a: Any, b: Matrix, a_transposed: bool, b_transposed: bool) -> Matrix:
+    """``c b'`` for ``c = a b``, or ``b c'`` where a is stored transposed."""
+    if a_transposed:
+        return _product.bind(b, c, a_transposed=b_transposed, b_transposed=True)
+    return _product.bind(c, b, a_transposed=False, b_transposed=not b_transposed)
+
+
+def _gradient_b(c: Matrix, a: Matrix, b: Any, a_transposed: bool, b_transposed: bool) -> Matrix:
+    """``a' c`` for ``c = a b``, or ``c' a`` where b is stored transposed."""
+    if b_transposed:
+        return _product.bind(c, a, a_transposed=True, b_transposed=a_transposed)
+    return _product.bind(a, c, a_transposed=not a_transposed, b_transposed=False)
+
+
+ad.defbilinear(_product, _gradient_a, _gradient_b)
+
+
+def _map(
+    operands: Sequence[Matrix], axes: Sequence[int | None], a_transposed: bool, b_transposed: bool
+) -> tuple[jax.Array, int]:
+    (a, b), (axis_a, axis_b) = operands, axes
+    at = {"a_transposed": a_transposed, "b_transposed": b_transposed}
+    if axis_b is None:
+        a, size = _merged(a, axis_a, 1 if a_transposed else 0)
+        c = _product.bind(a, b, **at)
+        return c.reshape(size, -1, c.shape[1]), 0
+    if axis_a is None:
+        b, size = _merged(b, axis_b, 0 if b_transposed else 1)
+        c = _product.bind(a, b, **at)
+        return c.reshape(c.shape[0], size, -1), 1
+    contracted = ((1 if a_transposed else 2,), (2 if b_transposed else 1,))
+    a, b = jnp.moveaxis(a, axis_a, 0), jnp.moveaxis(b, axis_b, 0)
+    return lax.dot_general(a, b, (contracted, ((0,), (0,)))), 0
+
+
+def _merged(a: jax.Array, mapped: Any, axis: int) -> tuple[Matrix, int]:
+    """The mapped axis merged into another, in front of it."""
+    size = a.shape[mapped]
+    a = jnp.moveaxis(a, mapped, axis)
+    return a.reshape(*a.shape[:axis], size * a.shape[axis + 1], *a.shape[axis + 2 :]), size
+
+
+batching.primitive_batchers[_product] = _map

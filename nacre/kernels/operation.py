@@ -25,6 +25,8 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from nacre.kernels.meanings import MEANINGS
+
 __all__ = ["Operation"]
 
 Arrays = Sequence[jax.Array]
@@ -174,9 +176,7 @@ class Operation:
     @functools.cached_property
     def _tangent(self) -> Primitive:
         def shapes(*arrays: Any, at: Hashable, which: Which) -> list[Any]:
-            return jax.eval_shape(
-                functools.partial(self.meaning, at), *self._split(arrays)[0]
-            )
+            return jax.eval_shape(functools.partial(self.meaning, at), *self._split(arrays)[0])
 
         meaning = self._tangent_meaning
         primitive = _primitive(f"{self.name}_tangent", shapes, meaning, meaning)
@@ -249,8 +249,7 @@ class Operation:
     def _can_fold(self, operands: Arrays, axes: Sequence[Any]) -> bool:
         """Whether only what has a batch is mapped: then the mapped axis becomes part of it."""
         return self.with_batch is not None and all(
-            axis is None or self._is_folded(index, operands)
-            for index, axis in enumerate(axes)
+            axis is None or self._is_folded(index, operands) for index, axis in enumerate(axes)
         )
 
     def _map_value(
@@ -313,6 +312,7 @@ def _primitive(
 ) -> Primitive:
     primitive = Primitive(name)
     primitive.multiple_results = True
+    MEANINGS[name] = meaning
 
     def abstract(*operands: Any, **settings: Any) -> list[Any]:
         plain = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in operands]
@@ -333,9 +333,7 @@ def _primitive(
 
     primitive.def_impl(run)
     mlir.register_lowering(primitive, mlir.lower_fun(meaning, multiple_results=True))
-    mlir.register_lowering(
-        primitive, mlir.lower_fun(on_cpu, multiple_results=True), platform="cpu"
-    )
+    mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=True), platform="cpu")
     return primitive
 
 
@@ -380,9 +378,7 @@ def _map_meaning(
 
 
 def _size(arrays: Arrays, axes: Sequence[Any]) -> int:
-    return next(
-        a.shape[axis] for a, axis in zip(arrays, axes) if axis is not None
-    )
+    return next(a.shape[axis] for a, axis in zip(arrays, axes) if axis is not None)
 
 
 def _without(a: jax.Array, axis: Any) -> jax.ShapeDtypeStruct:

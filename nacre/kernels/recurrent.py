@@ -298,9 +298,7 @@ ACTIVATION_NAMES: dict[Any, str] = {
 }
 
 
-def _native(
-    cell: Cell, go_backwards: bool, unroll: int | bool, arrays: Any
-) -> Recurrence | None:
+def _native(cell: Cell, go_backwards: bool, unroll: int | bool, arrays: Any) -> Recurrence | None:
     """The native kernel for this, if there is one."""
     if jax.default_backend() != "cpu" or native().library is None:
         return None
@@ -308,7 +306,7 @@ def _native(
     gates = getattr(cell, "recurrent_activation", jax.nn.sigmoid)
     if name is None or activation is None or ACTIVATION_NAMES.get(gates) != "sigmoid":
         return None
-    *others, mask, dropout = arrays
+    *others, _, dropout = arrays
     if any(a.dtype != jnp.float32 for a in jax.tree.leaves((others, dropout))):
         return None
     if any(a.size == 0 for a in jax.tree.leaves(arrays)):

@@ -20,6 +20,7 @@ What cannot be counted (a ``while`` loop, a foreign function, a matrix decomposi
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -27,6 +28,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxprs_in_params
+
+from nacre.kernels import MEANINGS
 
 __all__ = ["Cost", "Item", "count_operations", "itemise", "total"]
 
@@ -108,6 +111,8 @@ def _items(equation: JaxprEqn, where: str, times: int) -> Iterator[Item]:
         yield from items
         if total(items).operations:
             yield Item(where, Cost(0, frozenset({"while loop"})))
+    elif name in MEANINGS:
+        yield from itemise(_meaning(equation), where, times)
     elif name == "custom_linear_solve":
         yield from itemise(params["jaxprs"].solve, where, times)
     elif called := list(jaxprs_in_params(params)):
@@ -115,6 +120,13 @@ def _items(equation: JaxprEqn, where: str, times: int) -> Iterator[Item]:
             yield from itemise(jaxpr, where, times)
     else:
         yield Item(where, Cost(0, frozenset({params.get("target_name", name)})))
+
+
+def _meaning(equation: JaxprEqn) -> ClosedJaxpr:
+    """What a primitive of :mod:`nacre.kernels` computes, in operations of JAX."""
+    operands = [jax.ShapeDtypeStruct(_shape(v), _dtype(v)) for v in equation.invars]
+    meaning = functools.partial(MEANINGS[equation.primitive.name], **equation.params)
+    return jax.make_jaxpr(meaning)(*operands)
 
 
 def _is_floating(equation: JaxprEqn) -> bool:

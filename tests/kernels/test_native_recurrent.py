@@ -153,7 +153,7 @@ def test_mapping_is_a_loop(name, weights_too):
 @each_cell
 def test_mapping_over_inputs_twice_stays_one_native_call(name):
     stacked, _, mask = mapped_arguments(name, False)
-    x, weights, state, dropout = jax.tree.map(lambda a: a, stacked)
+    x, weights, state, _ = stacked
     twice = jnp.stack([x, 2 * x])  # (2, 3, batch, time, features)
 
     def gradient(x, state):
