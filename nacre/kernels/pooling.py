@@ -4,7 +4,7 @@ XLA's own windowed reductions have a slow gradient on its CPU back end. A window
 maximum of its rows' maxima, and its sum the sum of their sums, so there one axis is pooled after
 another. Windows that do not overlap are a reshape away; others are slices of the image, one for
 each place in the window. GPUs and TPUs use XLA's operations. Where there is a native kernel, it
-takes one pass each way, and keeps the place of each maximum in a byte.
+takes overlapping windows in one pass each way, and keeps the place of each maximum in a byte.
 """
 
 from __future__ import annotations
@@ -221,11 +221,13 @@ MOST_PLACES = 255  # in a window, for a byte to name each
 
 
 def _has_kernel(x: jax.Array, geometry: Geometry) -> bool:
+    """Windows that do not overlap are left to XLA, which is as fast, and joins what is around."""
     if jax.default_backend() != "cpu" or native().library is None:
         return False
     fits = x.shape[-1] >= FEWEST_CHANNELS and math.prod(geometry.window) <= MOST_PLACES
     inside = all(max(padding) < w for padding, w in zip(geometry.padding, geometry.window))
-    return x.dtype == jnp.float32 and x.size > 0 and fits and inside
+    overlap = any(w > stride for w, stride in zip(geometry.window, geometry.strides))
+    return x.dtype == jnp.float32 and x.size > 0 and fits and inside and overlap
 
 
 def _axes(geometry: Geometry) -> np.ndarray:

@@ -107,19 +107,37 @@ struct Pooling {
     const int first = static_cast<int>(
         (window.deep.first * shape.axes[1].window + window.high.first) * shape.axes[2].window +
         window.wide.first);
-    for (long j = 0; j < shape.channels; j += lanes) {
+    long j = 0;
+    for (; j + 2 * lanes <= shape.channels; j += 2 * lanes) {
+      V best[2] = {load<lanes>(x + corner + j), load<lanes>(x + corner + j + lanes)};
+      Integers where[2] = {Integers{} + first, Integers{} + first};
+      window.for_places(shape, [&](long place, long offset) {
+        for (int v = 0; v < 2; ++v) {
+          better<kept>(load<lanes>(x + offset + j + v * lanes), place, best[v], where[v]);
+        }
+      });
+      for (int v = 0; v < 2; ++v) {
+        store<lanes>(y + j + v * lanes, best[v]);
+        if (kept) store_places(places + j + v * lanes, where[v], lanes);
+      }
+    }
+    for (; j < shape.channels; j += lanes) {
       const long left = shape.channels - j;
       V best = load_some<lanes>(x + corner + j, left);
       Integers where = Integers{} + first;
       window.for_places(shape, [&](long place, long offset) {
-        const V next = load_some<lanes>(x + offset + j, left);
-        const auto exceeds = (next > best) | (next != next);
-        best = exceeds ? next : best;
-        if (kept) where = exceeds ? Integers{} + static_cast<int>(place) : where;
+        better<kept>(load_some<lanes>(x + offset + j, left), place, best, where);
       });
       store_some<lanes>(y + j, best, left);
       if (kept) store_places(places + j, where, left);
     }
+  }
+
+  template <bool kept>
+  static NACRE_INLINE void better(V next, long place, V& best, Integers& where) {
+    const auto exceeds = (next > best) | (next != next);
+    best = exceeds ? next : best;
+    if (kept) where = exceeds ? Integers{} + static_cast<int>(place) : where;
   }
 
   static NACRE_INLINE void mean(const PoolShape& shape, const Window& window, const float* x,
