@@ -91,10 +91,10 @@ class Operands(NamedTuple):
 class Saved(NamedTuple):
     """What the way back needs; time is that of the input, but for the outputs that of the steps."""
 
-    outputs: jax.Array  # (batch, time, units)
-    gates: jax.Array  # (batch, time, several, units)
-    memory: jax.Array  # (batch, time, units), c
-    multiplied: jax.Array  # (batch, time, units): what the recurrent kernel was multiplied with
+    outputs: Any  # (batch, time, units)
+    gates: Any  # (batch, time, several * units): what the cells made of their sums
+    memory: Any  # (batch, time, units), c
+    multiplied: Any  # (batch, time, units): what the recurrent kernel was multiplied with
 
 
 def _floats(*shape: int) -> jax.ShapeDtypeStruct:
@@ -208,5 +208,5 @@ _recurrence = Operation(
     forward=_forward,
     shapes_saved=_shapes_saved,
     backward=_backward,
-    with_batch=Operands(True, False, False, False, True, True, True, True),
+    with_batch=(True, False, False, False, True, True, True, True),
 )

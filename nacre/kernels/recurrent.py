@@ -282,9 +282,9 @@ def _run(
     kernel = _native(cell, go_backwards, unroll, arrays)
     if kernel is None:
         return portable(*arrays)
-    bias = projection[1]
-    if isinstance(cell, GRUAfterCell) and bias is not None:
-        bias = jnp.stack([bias, products[0][1]])
+    bias, second = projection[1], products[0][1]
+    if bias is not None and second is not None:
+        bias = jnp.stack([bias, second])
     return recurrence(kernel, x, projection[0], products[0][0], bias, state, mask, dropout)
 
 
@@ -306,7 +306,7 @@ def _native(cell: Cell, go_backwards: bool, unroll: int | bool, arrays: Any) -> 
     gates = getattr(cell, "recurrent_activation", jax.nn.sigmoid)
     if name is None or activation is None or ACTIVATION_NAMES.get(gates) != "sigmoid":
         return None
-    *others, _, dropout = arrays
+    *others, _, dropout = arrays  # the mask may be of any type
     if any(a.dtype != jnp.float32 for a in jax.tree.leaves((others, dropout))):
         return None
     if any(a.size == 0 for a in jax.tree.leaves(arrays)):
