@@ -21,6 +21,7 @@
 #pragma once
 
 #include "depthwise.h"
+#include "grouped.h"
 #include "kernels.h"
 #include "scattering.h"
 #include "tile.h"
@@ -63,11 +64,13 @@ struct Gathering {
     const long multiplications = pixels * depth * columns;
     const long worth_a_task = smaller(divide_up(pixels, 64), multiplications >> 20);
     const long most = larger(1, larger(divide_up(pixels, strip_pixels), worth_a_task));
-    const long blocks = smaller(most, divide_up(8 * workers.count(), spans * groups * count));
+    // Groups are cheap to pack: so that the pixels stay in the cache from group to group, few of them.
+    const long wanted = divide_up(8 * workers.count(), spans * groups * count);
+    const long blocks = groups > 1 ? most : smaller(most, wanted);
     for_each_task(workers, count * groups * spans * blocks, [&](long number) {
-      const long block = number % blocks, panel = number / blocks % spans * together;
-      const long group = number / blocks / spans % groups;
-      const Grid& grid = grids[number / blocks / spans / groups];
+      const long panel = number % spans * together, group = number / spans % groups;
+      const long block = number / spans / groups % blocks;
+      const Grid& grid = grids[number / spans / groups / blocks];
       if (panel < whole) {
         const long panels = smaller(together, whole - panel);
         const Task task = {&grid, group, panel * panel_columns, panel_columns, panels, 0, 0};
@@ -279,6 +282,11 @@ struct Gathering {
 template <int lanes>
 void convolve(const ConvolutionShape& shape, const Finish& finish, const float* x,
               const float* kernel, float* y, Workers& workers) {
+  const long together = is_depthwise<lanes>(shape) ? 1 : groups_together<lanes>(shape);
+  if (together > 1) {
+    return convolve<lanes>(with_groups_together<lanes>(shape, together), finish, x,
+                           merged_kernel<lanes>(shape, together, kernel), y, workers);
+  }
   const long inputs = shape.inputs / shape.groups, outputs = shape.outputs / shape.groups;
   const Plan plan = forward_plan<lanes>(shape);
   const Images source = {x, {shape.image[0], shape.image[1]}, shape.inputs, inputs};
@@ -292,6 +300,11 @@ void convolve(const ConvolutionShape& shape, const Finish& finish, const float* 
 template <int lanes>
 void input_gradient(const ConvolutionShape& shape, const float* cotangent, const float* kernel,
                     float* x, Workers& workers) {
+  const long together = is_depthwise<lanes>(shape) ? 1 : groups_together<lanes>(shape);
+  if (together > 1) {
+    return input_gradient<lanes>(with_groups_together<lanes>(shape, together), cotangent,
+                                 merged_kernel<lanes>(shape, together, kernel), x, workers);
+  }
   const long inputs = shape.inputs / shape.groups, outputs = shape.outputs / shape.groups;
   const Plan plan = gradient_plan<lanes>(shape);
   const Images source = {cotangent, {shape.output[0], shape.output[1]}, shape.outputs, outputs};

@@ -16,6 +16,7 @@
 #pragma once
 
 #include "depthwise.h"
+#include "grouped.h"
 #include "kernels.h"
 #include "partial_sums.h"
 #include "tile.h"
@@ -280,6 +281,13 @@ struct KernelGradient {
 template <int lanes>
 void kernel_gradient(const ConvolutionShape& shape, const float* x, const float* cotangent,
                      float* kernel, Workers& workers) {
+  const long together = is_depthwise<lanes>(shape) ? 1 : groups_together<lanes>(shape);
+  if (together > 1) {
+    float* merged = scratch(kernel_slot, merged_kernel_size<lanes>(shape, together));
+    kernel_gradient<lanes>(with_groups_together<lanes>(shape, together), x, cotangent, merged,
+                           workers);
+    return take_blocks<lanes>(shape, together, merged, kernel);
+  }
   const Plan plan = forward_plan<lanes>(shape);
   const Images source = {x, {shape.image[0], shape.image[1]}, shape.inputs,
                          shape.inputs / shape.groups};

@@ -6,9 +6,18 @@
 
 namespace nacre {
 
-// What the kernels of convolutions keep in which slot of a thread's scratch memory. The plan belongs
-// to the calling thread and is read by all.
-enum Slot { plan_slot, partial_slot, packed_slot, image_slot, offsets_slot, pointers_slot, places_slot };
+// What the kernels of convolutions keep in which slot of a thread's scratch memory. The first
+// three belong to the calling thread and are read by all.
+enum Slot {
+  plan_slot,
+  kernel_slot,
+  partial_slot,
+  packed_slot,
+  image_slot,
+  offsets_slot,
+  pointers_slot,
+  places_slot
+};
 
 // One element of a window: it looks `row` and `column` pixels away from the place of its window, and
 // its matrix is number `matrix` of the kernel.
