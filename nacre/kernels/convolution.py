@@ -414,13 +414,16 @@ for _product in (_convolve, _input_gradient, _kernel_gradient):
 def _map_finished(
     operands: Sequence[jax.Array], axes: Sequence[int | None], *, geometry: Geometry, relu: bool
 ) -> tuple[jax.Array, int]:
-    (x, kernel, bias), (axis, *others) = operands, axes
-    if others == [None, None]:
+    (x, kernel, bias), (axis, of_kernel, of_bias) = operands, axes
+    if axis is not None and of_kernel is None and of_bias is None:
         size = x.shape[axis]
         y = _finished.bind(_merge_into_batch(x, axis), kernel, bias, geometry=geometry, relu=relu)
         return y.reshape(size, y.shape[0] // size, *y.shape[1:]), 0
-    apart = functools.partial(_one_after_another, _convolve.bind, geometry=geometry, relu=relu)
-    return jax.vmap(apart, axes)(*operands), 0
+
+    def apart(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+        return _one_after_another(_convolve.bind, x, kernel, bias, geometry, relu)
+
+    return jax.vmap(apart, tuple(axes))(x, kernel, bias), 0
 
 
 batching.primitive_batchers[_finished] = _map_finished

@@ -26,7 +26,7 @@ namespace nacre {
 
 template <int lanes>
 struct KernelGradient {
-  static constexpr long few_channels = 16;
+  static constexpr long few_channels = 20;
   static constexpr long block_pixels = 192;
   static constexpr long whole_floats = 1 << 18;  // a kernel up to this stays in a core's cache
   static constexpr long partial_floats = 4 << 20;
