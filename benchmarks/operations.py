@@ -53,7 +53,8 @@ class Case(NamedTuple):
 
     @property
     def padding(self) -> tuple[int, int]:
-        return tuple(size // 2 if self.same else 0 for size in self.windows)
+        down, across = (size // 2 if self.same else 0 for size in self.windows)
+        return down, across
 
     def label(self) -> str:
         image = f"{self.batch}x{self.height}x{self.width}x{self.inputs}"
@@ -203,7 +204,7 @@ def measure(case: Case, passes: list[str], best: float, repeats: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("patterns", nargs="*", help="parts of the names of the rows to measure")
     parser.add_argument("--passes", nargs="+", default=["forward", "input", "kernel"])
     parser.add_argument("--repeats", type=int, default=7)

@@ -64,7 +64,7 @@ struct Gathering {
     const long multiplications = pixels * depth * columns;
     const long worth_a_task = smaller(divide_up(pixels, 64), multiplications >> 20);
     const long most = larger(1, larger(divide_up(pixels, strip_pixels), worth_a_task));
-    // Groups are cheap to pack: so that the pixels stay in the cache from group to group, few of them.
+    // Groups are cheap to pack: a block is small, so that it stays in the cache for all groups.
     const long wanted = divide_up(8 * workers.count(), spans * groups * count);
     const long blocks = groups > 1 ? most : smaller(most, wanted);
     for_each_task(workers, count * groups * spans * blocks, [&](long number) {
