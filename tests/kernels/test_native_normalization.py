@@ -61,7 +61,8 @@ def test_values_and_gradients_are_those_of_the_formula(rows, channels, options):
     operands = arrays((*rows, channels), gamma=gamma, beta=beta, residual=residual)
     settings = {"relu": relu, "epsilon": 0.1}
     both = lambda o: (normalized(*o, **settings), jax.grad(functools.partial(loss, **settings))(o))  # noqa: E731
-    assert_same(jax.jit(both)(operands), portably(both, operands), 5e-5)
+    # The formula's own gradients are up to 1e-4 from those in float64, the kernel's a fifth of it.
+    assert_same(jax.jit(both)(operands), portably(both, operands), 3e-4)
 
 
 def test_many_rows_far_from_zero_lose_no_digits():
