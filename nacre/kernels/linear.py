@@ -21,10 +21,11 @@ from nacre.kernels import selection
 from nacre.kernels.meanings import MEANINGS
 from nacre.kernels.operation import vary_alike
 
-__all__ = ["linear"]
+__all__ = ["linear", "product"]
 
-# Smaller products are left to XLA, which puts them into the code around: that saves a call.
-SMALLEST = 2**21  # multiplications
+# Products of fewer multiplications are left to XLA, which needs no call for them. It is slow where
+# the first matrix is transposed.
+SMALLEST, SMALLEST_TRANSPOSED = 2**21, 2**19
 
 
 def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
@@ -35,23 +36,32 @@ def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> ja
         kernel: W, shape ``(inputs, units)``.
         bias: b, shape ``(units,)``.
     """
-    y = _matmul(x, kernel)  # (..., units)
+    if kernel.ndim == 2 <= x.ndim and x.shape[-1] == kernel.shape[0] and x.dtype == kernel.dtype:
+        rows = x.reshape(-1, x.shape[-1])
+        y = product(rows, kernel).reshape(*x.shape[:-1], kernel.shape[1])  # (..., units)
+    else:
+        y = jnp.matmul(x, kernel)
     if bias is not None:
         y = y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
     return y
 
 
-def _matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    fits = kernel.ndim == 2 and x.ndim >= 2 and x.shape[-1] == kernel.shape[0]
-    large = fits and x.size * kernel.shape[1] >= SMALLEST
-    if not large or not x.dtype == kernel.dtype == jnp.float32:
-        return jnp.matmul(x, kernel)
-    rows = x.reshape(-1, x.shape[-1])
-    y = _product.bind(*vary_alike((rows, kernel)), a_transposed=False, b_transposed=False)
-    return y.reshape(*x.shape[:-1], kernel.shape[1])
-
-
 Matrix = jax.Array
+
+
+def product(
+    a: Matrix, b: Matrix, *, a_transposed: bool = False, b_transposed: bool = False
+) -> Matrix:
+    """The product of two matrices, either of which may be stored transposed."""
+    at = {"a_transposed": a_transposed, "b_transposed": b_transposed}
+    large = _multiplications(a, b, **at) >= SMALLEST_TRANSPOSED
+    if large and a.dtype == b.dtype == jnp.float32:
+        return _product.bind(*vary_alike((a, b)), **at)
+    return _by_xla(a, b, **at)
+
+
+def _multiplications(a: Matrix, b: Matrix, a_transposed: bool, b_transposed: bool) -> int:
+    return a.size * b.shape[0 if b_transposed else 1]
 
 
 def _by_xla(a: Matrix, b: Matrix, a_transposed: bool, b_transposed: bool) -> Matrix:
@@ -60,7 +70,9 @@ def _by_xla(a: Matrix, b: Matrix, a_transposed: bool, b_transposed: bool) -> Mat
 
 
 def _on_cpu(a: Matrix, b: Matrix, a_transposed: bool, b_transposed: bool) -> Matrix:
-    if selection.native().library is None:
+    smallest = SMALLEST_TRANSPOSED if a_transposed else SMALLEST
+    large = _multiplications(a, b, a_transposed, b_transposed) >= smallest
+    if not large or selection.native().library is None:
         return _by_xla(a, b, a_transposed, b_transposed)
     shape = jax.ShapeDtypeStruct(_shape(a, b, a_transposed, b_transposed), jnp.float32)
     return selection.call(

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nacre.kernels.linear import linear, product
 from nacre.kernels.operation import Operation
 from nacre.kernels.selection import call
 
@@ -130,7 +131,7 @@ def _forward(at: Recurrence, saving: bool, *arrays: jax.Array) -> list[jax.Array
     saved = _shapes_saved(at, *arrays)
     first = [operands.x, operands.kernel]
     if 4 * (operands.kernel.size + operands.recurrent_kernel.size) > FUSED_BYTES:
-        first = [jnp.matmul(operands.x, operands.kernel), jnp.zeros((0,), jnp.float32)]
+        first = [linear(operands.x, operands.kernel), jnp.zeros((0,), jnp.float32)]
     nothing = _floats(0)
     results = [saved.outputs, _floats(*operands.h.shape), _floats(*operands.c.shape)]
     results += saved[1:] if saving else [nothing] * 3
@@ -165,7 +166,7 @@ def _backward(
 
     def kernel_gradient(multiplied: jax.Array, sums: jax.Array) -> jax.Array:
         if examples == 1:
-            return jnp.matmul(_flat(multiplied).T, _flat(sums))
+            return product(_flat(multiplied), _flat(sums), a_transposed=True)
         several = (a.reshape(examples, -1, a.shape[-1]) for a in (multiplied, sums))
         return jnp.einsum("enf,eng->efg", *several)
 
@@ -184,7 +185,7 @@ def _backward(
         return jnp.sum(before * jnp.matmul(of_h, operands.recurrent_kernel.T), 1)
 
     return [
-        lambda: jnp.matmul(of_x, operands.kernel.T),
+        lambda: product(_flat(of_x), operands.kernel, b_transposed=True).reshape(x.shape),
         lambda: kernel_gradient(x, of_x),
         lambda: kernel_gradient(saved.multiplied, of_h),
         bias_gradient,
