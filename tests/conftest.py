@@ -18,18 +18,19 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Where the very bits or operations are looked at, programs are compiled as users have them.
-# Elsewhere that would be a quarter of the time of all tests.
-OPTIMIZED = {
-    *("test_checkpoints", "test_engine", "test_interrupts", "test_program_guard"),
-    *("test_resuming", "test_streams"),
-}
+# Where operations are counted, or the bits compared with those of another process, programs are
+# compiled as users have them, and in a run of all tests wherever bits are compared. Elsewhere that
+# would be a quarter of the time of all tests.
+OPTIMIZED = {"test_checkpoints", "test_interrupts", "test_program_guard", "test_resuming"}
+OPTIMIZED_IN_LONG_RUNS = {"test_engine", "test_streams"}
 
 
 def pytest_runtest_setup(item):
     """The seed that one test, or an example in a docstring, has set is nothing to the next one."""
     nacre.set_seed(None)
     optimized = item.path.stem in OPTIMIZED
+    if item.config.getoption("markexpr") != "not slow":
+        optimized |= item.path.stem in OPTIMIZED_IN_LONG_RUNS
     jax.config.update("jax_disable_most_optimizations", not optimized)
 
 

@@ -90,7 +90,7 @@ def test_outputs_and_states_are_those_of_the_equations(name, go_backwards, seed)
     ("name", "width"),
     [
         ("lstm", "wide"),
-        ("gru after", "narrow"),
+        pytest.param("gru after", "narrow", marks=pytest.mark.slow),
         pytest.param("simple", "wide", marks=pytest.mark.slow),
         pytest.param("gru before", "narrow", marks=pytest.mark.slow),
         *[pytest.param(name, "narrow", marks=pytest.mark.slow) for name in ("simple", "lstm")],

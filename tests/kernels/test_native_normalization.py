@@ -105,6 +105,7 @@ def test_forward_mode_second_derivatives_mapping_and_loops():
     assert_same(jax.jit(derivatives)(operands), portably(derivatives, operands), 1e-3)
 
 
+@pytest.mark.slow
 def test_derivatives_by_finite_differences():
     with jax.enable_x64(True):
         operands = [a.astype(jnp.float64) for a in arrays((5, 8))]
@@ -145,6 +146,7 @@ assert y.dtype == back(y)[0].dtype == np.float32
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["JAX_ENABLE_X64=1", "NACRE_KERNELS=avx2"])
 def test_in_64_bit_mode_and_with_the_lesser_instructions(variable):
     key, value = variable.split("=")

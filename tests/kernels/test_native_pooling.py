@@ -126,6 +126,7 @@ for kind in (max_pool, average_pool):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["JAX_ENABLE_X64=1", "NACRE_KERNELS=avx2"])
 def test_in_64_bit_mode_and_with_the_lesser_instructions(variable):
     key, value = variable.split("=")

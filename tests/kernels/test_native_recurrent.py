@@ -115,7 +115,9 @@ def test_what_is_compiled_on_a_cpu_is_native_and_elsewhere_portable(name):
     assert "nacre_" not in traced.lower(lowering_platforms=("cuda",)).as_text()
 
 
-@each_cell
+@pytest.mark.parametrize(
+    "name", ["lstm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gru", "simple"))]
+)
 def test_forward_mode_and_second_derivatives(name):
     drawn = Arrays(name, (3, 4, 2, 5))
     ones = jax.tree.map(jnp.ones_like, drawn.all)

@@ -476,6 +476,7 @@ def can_mount():
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="needs a mount namespace of one's own")
 def test_a_disk_with_no_byte_left(tmp_path):
     command = [sys.executable, "-c", DISK, str(Path(__file__).parent), str(tmp_path)]
@@ -575,7 +576,7 @@ class Server:
         return self.process.stdout.readline().strip()
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_run_killed_at_random_moments_loses_nothing_and_ends_the_same(tmp_path, kills):
     chance = random.Random(kills)
     epochs = 20 * kills

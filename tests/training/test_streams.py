@@ -163,6 +163,7 @@ def check_streamed(fresh, folder, budget, shuffle):
     assert fresh().evaluate(on_disk, Y, batch_size=16, verbose=0) == evaluated
 
 
+@pytest.mark.slow
 def test_a_streamed_run_with_state_is_the_resident_one_to_the_bit(fresh_with_state, tmp_path):
     check_streamed(fresh_with_state, tmp_path, TWO_STEPS, True)
 
