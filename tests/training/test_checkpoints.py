@@ -576,7 +576,7 @@ class Server:
         return self.process.stdout.readline().strip()
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_run_killed_at_random_moments_loses_nothing_and_ends_the_same(tmp_path, kills):
     chance = random.Random(kills)
     epochs = 20 * kills
