@@ -167,7 +167,7 @@ WORKLOADS = {
         ),
         Workload(
             "depth", "200 layers Dense 16; batch 32, Adam", "depth",
-            ("nacre", *HIGH_LEVEL, "torch", "jax"), DEEP, "narrow", 3200, "adam", 32, 1,
+            ("nacre", "keras_jax", "torch", "jax"), DEEP, "narrow", 3200, "adam", 32, 1,
             fresh=True, rounds=5,
         ),
         Workload(
