@@ -32,6 +32,7 @@ from nacre.core.errors import ShapeError, explain
 from nacre.kernels import native_convolution as native, portable
 from nacre.kernels.geometry import Geometry, padding_amounts, per_axis
 from nacre.kernels.meanings import MEANINGS
+from nacre.kernels.operation import vary_alike
 
 __all__ = ["convolution", "convolution_transpose"]
 
@@ -88,10 +89,10 @@ def convolution(
     geometry = _geometry(image, window, strides, padding, dilation, groups)
     geometry.require_output()
     if bias is None and activation is None:
-        return _convolve.bind(*_varying_alike(x, kernel), geometry=geometry)
+        return _convolve.bind(*vary_alike((x, kernel)), geometry=geometry)
     if bias is None:
         bias = jnp.zeros(kernel.shape[-1:], x.dtype)
-    return _convolve_and_finish(*_varying_alike(x, kernel, bias), geometry, activation == "relu")
+    return _convolve_and_finish(*vary_alike((x, kernel, bias)), geometry, activation == "relu")
 
 
 def convolution_transpose(
@@ -132,7 +133,7 @@ def convolution_transpose(
                 received=f"outputs of size {x.shape[1:-1]}",
             )
         )
-    return _input_gradient.bind(*_varying_alike(x, kernel), geometry=geometry)
+    return _input_gradient.bind(*vary_alike((x, kernel)), geometry=geometry)
 
 
 def _check(x: jax.Array, kernel: jax.Array, inputs: int, groups: int) -> None:
@@ -171,25 +172,6 @@ def _geometry(
     steps, distances = per_axis(strides, rank), per_axis(dilation, rank)
     amounts = padding_amounts(padding, image, window, steps, distances)
     return Geometry(image, window, steps, amounts, distances, (1,) * rank, groups)
-
-
-def _varying_alike(*arrays: jax.Array) -> tuple[jax.Array, ...]:
-    """Inside shard_map, mark all as different on each device if one is.
-
-    Without the mark, the gradient of a kernel that all devices share would not be summed.
-    """
-    over = frozenset().union(*map(_varying_over, arrays))
-    missing = [tuple(over - _varying_over(a)) for a in arrays]
-    return tuple(
-        lax.pcast(a, axes, to="varying") if axes else a for a, axes in zip(arrays, missing)
-    )
-
-
-def _varying_over(x: jax.Array) -> frozenset[str]:
-    """The mesh axes along which ``x`` may differ, under either name JAX has had for them."""
-    kind = jax.typeof(x)
-    marks = getattr(kind, "manual_axis_type", None)
-    return getattr(kind, "vma", frozenset()) if marks is None else marks.varying
 
 
 # XLA's own forms

@@ -60,7 +60,10 @@ def test_values_and_gradients_are_those_of_the_formula(rows, channels, options):
     gamma, beta, residual, relu = options
     operands = arrays((*rows, channels), gamma=gamma, beta=beta, residual=residual)
     settings = {"relu": relu, "epsilon": 0.1}
-    both = lambda o: (normalized(*o, **settings), jax.grad(functools.partial(loss, **settings))(o))  # noqa: E731
+
+    def both(o):
+        return normalized(*o, **settings), jax.grad(functools.partial(loss, **settings))(o)
+
     # The formula's own gradients are up to 1e-4 from those in float64, the kernel's a fifth of it.
     assert_same(jax.jit(both)(operands), portably(both, operands), 3e-4)
 
@@ -98,7 +101,10 @@ def test_forward_mode_second_derivatives_mapping_and_loops():
         again = jax.jvp(jax.grad(f), (o,), (ones,))[1]
         twice = jax.grad(lambda o: sum(jnp.sum(g**2) for g in jax.tree.leaves(jax.grad(f)(o))))(o)
         mapped = jax.vmap(lambda s: jax.grad(f)([s * a for a in o]))(jnp.arange(3.0))
-        step = lambda o: jax.tree.map(jnp.subtract, o, jax.grad(jax.checkpoint(f))(o))  # noqa: E731
+
+        def step(o):
+            return jax.tree.map(jnp.subtract, o, jax.grad(jax.checkpoint(f))(o))
+
         looped = jax.lax.fori_loop(0, 2, lambda _, o: step(o), o)
         return along, again, twice, mapped, looped
 

@@ -84,7 +84,10 @@ def test_forward_mode_second_derivatives_mapping_and_loops(kind):
         again = jax.jvp(jax.grad(loss), (one,), (ones,))[1]
         twice = jax.grad(lambda x: jnp.sum(jax.grad(loss)(x) ** 2))(one)
         mapped = jax.vmap(jax.vmap(jax.grad(loss)), 1)(x[:, :, None])
-        step = lambda x: x - jax.grad(jax.checkpoint(loss))(x)  # noqa: E731
+
+        def step(x):
+            return x - jax.grad(jax.checkpoint(loss))(x)
+
         return along, again, twice, mapped, jax.lax.fori_loop(0, 2, lambda _, x: step(x), one)
 
     assert_same(jax.jit(derivatives)(x), portably(derivatives, x))

@@ -169,7 +169,10 @@ def test_mapping_over_inputs_twice_stays_one_native_call(name):
 
 def test_jacobians_agree():
     drawn = Arrays("lstm", (2, 3, 2, 3), dropout=False)
-    f = lambda x: run("lstm", (x, *drawn.all[1:]), drawn.mask)[0]  # noqa: E731
+
+    def f(x):
+        return run("lstm", (x, *drawn.all[1:]), drawn.mask)[0]
+
     assert_same(jax.jacrev(f)(drawn.all[0]), jax.jacfwd(f)(drawn.all[0]))
 
 
