@@ -46,6 +46,10 @@ class Examples(NamedTuple):
         """The arrays as programs read them."""
         return on_device(jax.tree.map(lambda a: a[:] if isinstance(a, Rows) else a, self.arrays))
 
+    def steps(self, size: int, limit: int | None = None) -> int:
+        """The number of batches of ``size``, or ``limit`` if there are more."""
+        return min(limit or self.count, -(-self.count // size))
+
     def inputs(self, size: int, count: int) -> Iterator[Any]:
         """The inputs in ``count`` batches of ``size``."""
         if count == 1 and self.count <= size and not isinstance(self.arrays["x"], Rows):

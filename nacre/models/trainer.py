@@ -615,11 +615,11 @@ class Trainer:
         if predictor is not None and predictor.holds and predictor.knows(x) and not callbacks:
             return jax.tree.map(np.asarray, predictor.compute(x))
         if yields_batches(x):
-            data = Batches(x)
+            examples, data = None, Batches(x)
             batches, count = data.inputs(limit), limit or data.count
         else:
             examples = examples_from(x)
-            count = min(limit or examples.count, -(-examples.count // size))
+            count = examples.steps(size, limit)
             batches = examples.inputs(size, count)
         first = next(batches, None)
         if first is None:
@@ -629,7 +629,12 @@ class Trainer:
             predictor = self._predictor = Predictor(self.model, self.constants().key)
         told = {"steps": count, "verbose": verbose}
         with CallbackList([callbacks, _progress(verbose)], self.model, told) as listeners:
-            outputs = predictor(itertools.chain([first], batches), listeners)
+            listeners.on_predict_begin({})
+            if examples is None or listeners.needs_predict_batches:
+                outputs = predictor(itertools.chain([first], batches), listeners)
+            else:
+                outputs = predictor.in_groups(examples, size, examples.steps(size, limit))
+            listeners.on_predict_end({})
         if first is x and count == 1:
             predictor.remember(x)
         return outputs

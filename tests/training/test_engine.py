@@ -430,6 +430,38 @@ def test_evaluate_does_not_depend_on_the_batch_size():
     np.testing.assert_allclose(model.predict(X, batch_size=16), model.predict(X), rtol=1e-5)
 
 
+def test_prediction_of_many_batches_takes_several_to_a_call():
+    """The numbers are those of each batch by itself, and one program serves any number of them."""
+    a = nacre.Input((3,), name="a")
+    b = nacre.Input((2,), name="b")
+    joined = layers.Concatenate()([a, b])
+    model = nacre.Model([a, b], {"sum": layers.Dense(4)(joined), "norm": layers.Softmax()(a)})
+    x = np.random.default_rng(1).standard_normal((130, 5)).astype(np.float32)
+    inputs = {"a": x[:, :3], "b": x[:, 3:]}
+    whole = model.predict(inputs, batch_size=130)
+    batches = []
+    each = nacre.callbacks.LambdaCallback(on_predict_batch_end=lambda i, logs: batches.append(i))
+    for rows, steps in ((130, None), (128, None), (130, 16), (69, None)):
+        some = {name: array[:rows] for name, array in inputs.items()}
+        grouped = model.predict(some, batch_size=4, steps=steps)
+        assert len(grouped["sum"]) == (rows if steps is None else steps * 4)
+        alone = model.predict(some, batch_size=4, steps=steps, callbacks=[each])
+        jax.tree.map(
+            lambda g, a, w: (
+                np.testing.assert_allclose(g, a, rtol=1e-6, atol=1e-7),
+                np.testing.assert_allclose(g, w[: len(g)], rtol=1e-6, atol=1e-7),
+            ),
+            grouped,
+            alone,
+            whole,
+        )
+    assert len(batches) == 33 + 32 + 16 + 18
+    with Compilations() as compilations:
+        for rows in (64, 68, 96, 124):
+            model.predict({name: array[:rows] for name, array in inputs.items()}, batch_size=4)
+    assert compilations.count == 0
+
+
 def test_mistakes_in_the_data_are_explained():
     model = classifier()
     with pytest.raises(DataError, match="x: 70, y: 69"):
