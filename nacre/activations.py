@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from nacre.core.dtypes import floatx, is_floating
 from nacre.core.registry import register, resolve
@@ -150,12 +152,18 @@ def relu(
         Nair and Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines, 2010.
     """
     x = jnp.asarray(x)
-    positive = jax.nn.relu(x) if threshold == 0 else jnp.where(x > threshold, x, 0)
+    positive = _positive(x) if threshold == 0 else jnp.where(x > threshold, x, 0)
     if max_value is not None:
         positive = jnp.clip(positive, 0, max_value)
     if negative_slope == 0:
         return positive
-    return positive - negative_slope * jax.nn.relu(threshold - x)
+    return positive - negative_slope * _positive(threshold - x)
+
+
+def _positive(x: jax.Array) -> jax.Array:
+    """``max(x, 0)`` with gradient 0 where x is 0; NaN stays NaN. A deep network has many of it."""
+    zero = lax.broadcast(np.zeros((), x.dtype), x.shape)
+    return lax.select(x <= zero, zero, x)
 
 
 @register("activation")

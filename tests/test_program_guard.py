@@ -324,18 +324,18 @@ PROGRAMS = {
     },
     "native": {
         "demo": (demo, "rmsprop", 1000, {
-            "while": 2, "conditional": 3, "custom-call": 6, "dot": 4, "gather": 4, "copy": 22,
-            "fusion": range(98, 105), "instructions": range(620, 646),
+            "while": 2, "conditional": 1, "custom-call": 10, "dot": 4, "gather": 4, "copy": 22,
+            "fusion": range(70, 79), "instructions": range(445, 475),
             "MiB for the time being": range(2, 4),
         }),
         "convnet": (convnet, "rmsprop", 384, {
-            "while": 2, "conditional": 1, "custom-call": 6, "dot": 2, "gather": 2, "copy": 26,
-            "fusion": range(60, 66), "instructions": range(515, 540),
+            "while": 2, "conditional": 0, "custom-call": 8, "dot": 2, "gather": 2, "copy": 26,
+            "fusion": range(43, 50), "instructions": range(385, 412),
             "MiB for the time being": range(24, 27),
         }),
         "recurrent": (recurrent, "adam", 384, {
-            "while": 2, "conditional": 1, "custom-call": 4, "dot": 3, "gather": 2, "copy": 30,
-            "fusion": range(60, 67), "instructions": range(405, 430),
+            "while": 2, "conditional": 0, "custom-call": 6, "dot": 3, "gather": 2, "copy": 30,
+            "fusion": range(40, 47), "instructions": range(275, 295),
             "MiB for the time being": range(11, 14),
         }),
     },

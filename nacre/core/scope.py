@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
-import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jax.extend.core import get_opaque_trace_state
 
 from nacre.core.errors import PurityError, explain
@@ -117,7 +118,7 @@ class Scope:
         if self.bindings is not None and identity in self.bindings:
             return self.bindings[identity]
         if self.building:
-            return jnp.zeros(variable.shape, variable.dtype)
+            return lax.broadcast(np.zeros((), variable.dtype), variable.shape)
         return variable.concrete()
 
     def write(self, variable: Variable, value: Any) -> None:

@@ -20,7 +20,7 @@ from nacre.core.errors import ArgumentError, explain
 from nacre.core.registry import resolve
 from nacre.core.scope import Scope, annotate, mask_of
 
-__all__ = ["Node", "SymbolicTensor", "contains_symbolic", "infer", "record"]
+__all__ = ["Node", "SymbolicTensor", "contains_symbolic", "infer", "record", "record_chain"]
 
 # Two sizes for an unknown batch, and two for any other unknown dimension (large enough, and
 # divisible enough, to pass through a stack of poolings).
@@ -191,6 +191,26 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Nod
     """Note a call on symbolic tensors; its outputs are symbolic tensors of the inferred shapes."""
     function = getattr(operation, "_call_in_current", operation)
     return Node(operation, args, kwargs, infer(function, args, kwargs))
+
+
+def record_chain(layers: Sequence[Any], start: SymbolicTensor) -> list[Node]:
+    """Note the call of each layer on the outputs of the one before.
+
+    Their shapes are found together, which is faster than one after the other.
+    """
+
+    def each(x: Any) -> list[Any]:
+        outputs = []
+        for layer in layers:
+            x = layer._call_in_current(x)
+            outputs.append(x)
+        return outputs
+
+    nodes, tensor = [], start
+    for layer, outputs in zip(layers, infer(each, (start,), {})):
+        nodes.append(Node(layer, (tensor,), {}, outputs))
+        tensor = outputs
+    return nodes
 
 
 def infer(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -41,9 +41,11 @@ def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> ja
         y = product(rows, kernel).reshape(*x.shape[:-1], kernel.shape[1])  # (..., units)
     else:
         y = jnp.matmul(x, kernel)
-    if bias is not None:
-        y = y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
-    return y
+    if bias is None:
+        return y
+    if bias.dtype == y.dtype and bias.ndim == 1:
+        return lax.add(y, lax.broadcast_in_dim(bias, y.shape, (y.ndim - 1,)))
+    return y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
 
 
 Matrix = jax.Array

@@ -62,6 +62,8 @@ HANDLERS = (
     "normalization_backward",
     "pool_forward",
     "pool_backward",
+    "update",
+    "all_finite",
 )
 
 

@@ -84,4 +84,6 @@ class Dense(Layer):
             bias = self.weight(
                 "bias", (self.units,), self.bias_initializer, regularizer=self.bias_regularizer
             )
-        return self.activation(linear(x.astype(kernel.dtype), kernel, bias))
+        if x.dtype != kernel.dtype:
+            x = x.astype(kernel.dtype)
+        return self.activation(linear(x, kernel, bias))

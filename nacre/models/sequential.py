@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from nacre.core.configurable import deserialize, serialize
 from nacre.core.errors import ArgumentError, BuildError, explain
 from nacre.core.layer import Layer, draw_values, layers_of, structure_changed, unique_names
 from nacre.core.registry import register
-from nacre.core.symbolic import SymbolicTensor, input_tensor
+from nacre.core.symbolic import SymbolicTensor, input_tensor, record_chain
+from nacre.core.tracebacks import hide_internals
 from nacre.layers.input import InputLayer
 from nacre.models.graph import fit_to_input
 from nacre.models.model import Model, any_batch
@@ -61,14 +63,42 @@ class Sequential(Model):
         self._stack: list[Layer] = []
         self._tensors: list[Any] = []  # the input, then the output of each layer
         self._inferred = False  # the input was taken from the first data, whose type may vary
-        for layer in layers or []:
-            self.add(layer)
+        try:
+            self._put(layers or [])
+        except Exception as error:
+            hide_internals(error)
+            raise
 
     def add(self, layer: Layer | SymbolicTensor) -> None:
         """Put a layer on top of the stack."""
-        if isinstance(layer, SymbolicTensor):
-            self._begin(layer)
-            return
+        self._put([layer])
+
+    def _put(self, layers: Sequence[Layer | SymbolicTensor]) -> None:
+        """Put layers on top of the stack; or none of them, if one does not fit."""
+        new: list[Layer] = []
+        for layer in layers:
+            below = [*self._stack, *new]
+            if isinstance(layer, SymbolicTensor):
+                self._begin(layer, below)
+                continue
+            self._check(layer, below)
+            if not below and not self._tensors:
+                start = _input_of(layer)
+                if start is not None:
+                    self._begin(start, below)
+                if isinstance(layer, InputLayer):
+                    continue
+            new.append(layer)
+        if self._tensors:
+            self._tensors += _outputs_of(new, self._tensors[-1])
+        for layer in new:
+            self._stack.append(layer)
+            self._own(layer)
+        structure_changed()
+        self._changed()
+
+    def _check(self, layer: Any, below: list[Layer]) -> None:
+        """Raise unless the layer may come after those below."""
         if not isinstance(layer, Layer):
             raise ArgumentError(
                 explain(
@@ -78,13 +108,7 @@ class Sequential(Model):
                     fix=_instead_of(layer),
                 )
             )
-        if not self._stack and not self._tensors:
-            start = _input_of(layer)
-            if start is not None:
-                self._begin(start)
-            if isinstance(layer, InputLayer):
-                return
-        if any(known is layer for known in self._stack):
+        if any(known is layer for known in below):
             raise ArgumentError(
                 explain(
                     f"{layer!r} is in this Sequential already.",
@@ -101,22 +125,16 @@ class Sequential(Model):
                 )
             )
         name = layer._internals.name
-        same = [known for known in self._stack if name and known._internals.name == name]
+        same = [known for known in below if name and known._internals.name == name]
         unique_names([*same, layer])
-        if self._tensors:
-            self._tensors.append(layer(self._tensors[-1]))
-        self._stack.append(layer)
-        self._own(layer)
-        structure_changed()
-        self._changed()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_tensors": self._tensors[:1]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        for layer in self._stack if self._tensors else []:
-            self._tensors.append(layer(self._tensors[-1]))
+        if self._tensors:
+            self._tensors += _outputs_of(self._stack, self._tensors[-1])
 
     def pop(self) -> Layer:
         """Take the last layer off the stack and return it."""
@@ -128,12 +146,12 @@ class Sequential(Model):
         self._changed()
         return self._stack.pop()
 
-    def _begin(self, start: SymbolicTensor) -> None:
-        if self._stack or self._tensors:
+    def _begin(self, start: SymbolicTensor, below: list[Layer]) -> None:
+        if below or self._tensors:
             raise ArgumentError(
                 explain(
                     "An Input can only come first in a Sequential.",
-                    received=f"{len(self._stack)} layers before it",
+                    received=f"{len(below)} layers before it",
                 )
             )
         self._tensors = [start]
@@ -157,14 +175,11 @@ class Sequential(Model):
             return
         masked = getattr(x, "masked", False)
         start = SymbolicTensor((None, *x.shape[1:]), x.dtype, masked=masked)
-        tensors: list[Any] = [start]
-        for layer in self._stack:
-            tensors.append(layer(tensors[-1]))
-        self._tensors = tensors
+        self._tensors = [start, *_outputs_of(self._stack, start)]
         self._inferred = True
         self._internals.complete = True
         if self._has_own_constructor():
-            self._built_on = ((tensors[0],), {})
+            self._built_on = ((start,), {})
 
     def call(self, x: Any) -> Any:
         if self._tensors and isinstance(x, jax.Array):
@@ -253,6 +268,20 @@ def _instead_of(item: Any) -> str:
     if isinstance(item, list | tuple):
         return "put the layers into one list: [*first, *second]."
     return "write Lambda(f) for a function f of one array." if callable(item) else "leave it out."
+
+
+def _outputs_of(layers: Sequence[Layer], start: SymbolicTensor) -> list[Any]:
+    """The output of each layer, the first applied to ``start``."""
+    outputs: list[Any] = [start]
+    for plain, some in itertools.groupby(layers, lambda a: type(a).__call__ is Layer.__call__):
+        if plain:
+            for node in record_chain(list(some), outputs[-1]):
+                node.operation._internals.nodes.append(node)
+                outputs.append(node.outputs)
+        else:
+            for layer in some:
+                outputs.append(layer(outputs[-1]))
+    return outputs[1:]
 
 
 def _input_of(layer: Layer) -> SymbolicTensor | None:

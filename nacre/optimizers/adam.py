@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from nacre.core.errors import ArgumentError, explain
 from nacre.core.registry import register
+from nacre.kernels.update import Rule
 from nacre.optimizers.equations import filled_like, per_parameter, update_number
 from nacre.optimizers.optimizer import CommonOptions, DecayOptions, Optimizer
 
@@ -77,9 +78,7 @@ class Adam(Optimizer):
         step: jax.Array,
         **_: Any,
     ) -> tuple[Any, Any]:
-        t = update_number(step, learning_rate)
-        alpha = learning_rate * jnp.sqrt(1 - jnp.power(self.beta_2, t))
-        alpha = alpha / (1 - jnp.power(self.beta_1, t))
+        alpha = self._alpha(learning_rate, step)
 
         def equations(g: Any, m: Any, v: Any, *largest: Any, alpha: Any) -> tuple[Any, ...]:
             m = m + (1 - self.beta_1) * (g - m)
@@ -92,6 +91,15 @@ class Adam(Optimizer):
         remembered = (slots[name] for name in names)
         changes, *remembered = per_parameter(equations, gradients, *remembered, alpha=alpha)
         return changes, dict(zip(names, remembered))
+
+    def _alpha(self, learning_rate: jax.Array, step: jax.Array) -> jax.Array:
+        t = update_number(step, learning_rate)
+        alpha = learning_rate * jnp.sqrt(1 - jnp.power(self.beta_2, t))
+        return alpha / (1 - jnp.power(self.beta_1, t))
+
+    def kernel(self) -> Rule | None:
+        settings = (1 - self.beta_1, 1 - self.beta_2, self.epsilon)
+        return None if self.amsgrad else Rule("adam", settings, self._alpha)
 
 
 @register("optimizer", "adamw")

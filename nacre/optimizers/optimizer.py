@@ -21,6 +21,7 @@ import numpy as np
 from nacre.core.configurable import Configurable, unknown_argument
 from nacre.core.errors import ArgumentError, explain
 from nacre.core.registry import snake_case
+from nacre.kernels.update import Rule, update
 from nacre.optimizers.averaging import overwrite_every, update_average
 from nacre.optimizers.clipping import clip_by_global_norm, clip_by_norm, clip_by_value
 from nacre.optimizers.equations import filled_like, scalar_dtype
@@ -155,6 +156,10 @@ class Optimizer(Configurable):
         """What to add to the parameters, and the new slots."""
         raise NotImplementedError(f"{type(self).__name__} does not define rule().")
 
+    def kernel(self) -> Rule | None:
+        """The kernel that applies the rule natively on a CPU; None where there is none."""
+        return None
+
     @property
     def transformation(self) -> Any:
         """The rule as an Optax transformation, to be chained with others.
@@ -254,6 +259,29 @@ class Optimizer(Configurable):
                 values = overwrite_every(frequency, values, state["average"], updates_done)
         return values, state
 
+    def update_if(
+        self,
+        condition: jax.Array,
+        gradients: Mapping[str, Any],
+        opt_state: State,
+        params: Mapping[str, Any],
+        **extra: Any,
+    ) -> tuple[dict[str, jax.Array], State]:
+        """What :meth:`update` gives if ``condition`` holds, else the parameters and state as given.
+
+        Args:
+            condition: a boolean scalar.
+            gradients, opt_state, params, extra: as in :meth:`update`.
+        """
+        plain = not self.gradient_accumulation_steps and not self.use_ema
+        if plain and self._native() and self._defining("update") is Optimizer:
+            return self.update(gradients, opt_state, params, condition=condition, **extra)
+
+        def updated(gradients: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
+            return self.update(gradients, opt_state, params, **extra)
+
+        return _if(condition, updated, gradients, opt_state, dict(params))
+
     def _accumulate(
         self,
         gradients: dict[str, jax.Array],
@@ -280,12 +308,41 @@ class Optimizer(Configurable):
         gradients: dict[str, jax.Array],
         slots: Any,
         params: dict[str, jax.Array],
+        condition: Any = None,
         **extra: Any,
     ) -> tuple[dict[str, jax.Array], Any]:
         gradients = self._clipped(gradients)
-        params = self._decayed(params, extra["learning_rate"])
-        changes, slots = self.rule(gradients, slots, params, **extra)
-        return {path: w + changes[path].astype(w.dtype) for path, w in params.items()}, slots
+        learning_rate, step = extra.pop("learning_rate"), extra.pop("step")
+
+        def by_rule(
+            gradients: Any, slots: Any, params: Any, learning_rate: Any, step: Any, condition: Any
+        ) -> tuple[dict[str, jax.Array], Any]:
+            def updated(gradients: Any, slots: Any, params: Any) -> tuple[Any, Any]:
+                params = self._decayed(params, learning_rate)
+                changes, slots = self.rule(
+                    gradients, slots, params, learning_rate=learning_rate, step=step, **extra
+                )
+                return {
+                    path: w + changes[path].astype(w.dtype) for path, w in params.items()
+                }, slots
+
+            if condition is None:
+                return updated(gradients, slots, params)
+            return _if(condition, updated, gradients, slots, params)
+
+        native = self._native()
+        if native and self.weight_decay:
+            decayed = tuple(self.decays(path) for path in sorted(params))
+            native = native._replace(weight_decay=self.weight_decay, decayed=decayed)
+        scalars = learning_rate, step, condition
+        return update(native, by_rule, gradients, slots, params, *scalars)
+
+    def _native(self) -> Rule | None:
+        """The kernel; but a subclass with equations of its own inherits none for others."""
+        return self.kernel() if self._defining("rule") is self._defining("kernel") else None
+
+    def _defining(self, method: str) -> type:
+        return next(cls for cls in type(self).__mro__ if method in vars(cls))
 
     def _clipped(self, gradients: dict[str, jax.Array]) -> dict[str, jax.Array]:
         if self.clipnorm is not None:
@@ -400,6 +457,22 @@ def require(owner: str, name: str, value: Any, good: bool, expected: str) -> Non
     if not good:
         problem = f"{owner}: {name} is out of range."
         raise ArgumentError(explain(problem, expected=expected, received=f"{name}={value!r}"))
+
+
+def _if(
+    condition: jax.Array, update: Callable[..., Any], gradients: Any, slots: Any, params: Any
+) -> tuple[Any, Any]:
+    """The parameters and slots after an update, or as they were.
+
+    On the CPU a branch is cheapest, and updates in place. Elsewhere a branch would make the host
+    wait for its condition, and a selection is fused into the update.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.lax.cond(
+            condition, update, lambda _, slots, params: (params, slots), gradients, slots, params
+        )
+    new = update(gradients, slots, params)
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, (params, slots))
 
 
 def carry_over(fresh: Any, previous: Any) -> Any:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from nacre.core.registry import register
+from nacre.kernels.update import Rule
 from nacre.optimizers.equations import filled_like, per_parameter
 from nacre.optimizers.optimizer import DecayOptions, Optimizer
 
@@ -87,3 +88,9 @@ class RMSprop(Optimizer):
             equations, gradients, *slots.values(), lr=learning_rate
         )
         return changes, dict(zip(names, remembered))
+
+    def kernel(self) -> Rule | None:
+        if self.centered or self.momentum > 0:
+            return None
+        settings = (self.rho, 1 - self.rho, self.epsilon)
+        return Rule("rmsprop", settings, lambda learning_rate, step: learning_rate)

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 import jax
 
 from nacre.core.registry import register
+from nacre.kernels.update import Rule
 from nacre.optimizers.equations import filled_like, per_parameter
 from nacre.optimizers.optimizer import DecayOptions, Optimizer, require
 
@@ -74,3 +75,10 @@ class SGD(Optimizer):
             with_momentum, gradients, slots["momentum"], lr=learning_rate
         )
         return changes, {"momentum": momentum}
+
+    def kernel(self) -> Rule | None:
+        name = "nesterov" if self.nesterov else "momentum"
+        settings = (self.momentum,) if self.momentum else ()
+        return Rule(
+            name if settings else "sgd", settings, lambda learning_rate, step: learning_rate
+        )

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from nacre.core.errors import BuildError, explain
+from nacre.kernels.update import all_finite
 from nacre.training.objective import Objective, masks_of
 
 __all__ = ["Carry", "Constants", "evaluation_step", "forward", "training_step"]
@@ -95,16 +96,8 @@ def training_step(
             learning_rate = constants.learning_rate
         else:
             learning_rate = optimizer.learning_rate_at(carry.step)
-
-        def updated(gradients: Arrays, slots: Any, params: Arrays) -> tuple[Arrays, Any]:
-            return optimizer.update(
-                gradients,
-                slots,
-                params,
-                learning_rate=learning_rate,
-                step=carry.step,
-                value=total,
-            )
+        before = gradients, carry.slots, carry.params
+        known = {"learning_rate": learning_rate, "step": carry.step, "value": total}
 
         def counted() -> dict[str, Any]:
             return objective.update(
@@ -119,10 +112,10 @@ def training_step(
             )
 
         if on_nonfinite == "ignore":
-            params, slots = updated(gradients, carry.slots, carry.params)
+            params, slots = optimizer.update(*before, **known)
             return Carry(params, state, slots, counted(), carry.step + 1, carry.finite)
-        finite = jnp.isfinite(total) & all_finite(gradients)
-        params, slots = _if_finite(finite, updated, gradients, carry.slots, carry.params)
+        finite = jnp.isfinite(total) & all_finite(gradients.values())
+        params, slots = optimizer.update_if(finite, *before, **known)
         state, totals, count = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old),
             (state, counted(), carry.step + 1),
@@ -131,20 +124,6 @@ def training_step(
         return Carry(params, state, slots, totals, count, finite | (on_nonfinite == "skip"))
 
     return step
-
-
-def all_finite(arrays: Arrays) -> jax.Array:
-    """Whether every number in some arrays is finite.
-
-    A sum shows what is not finite among its terms, and is the cheapest look at all of them; they
-    are made small before, so that it cannot overflow. Sums along the first axis run in parallel.
-    """
-    sums = [
-        jnp.sum(jnp.sum(jnp.atleast_1d(array) * jnp.asarray(1e-20, array.dtype), axis=0))
-        for array in arrays.values()
-        if array.size
-    ]
-    return jnp.isfinite(sum((part.astype(jnp.float32) for part in sums), jnp.float32(0)))
 
 
 def require_loss(losses: list[Any], added: list[Any]) -> None:
@@ -158,22 +137,6 @@ def require_loss(losses: list[Any], added: list[Any]) -> None:
                 fix='model.compile(optimizer="adam", loss="mse"), or another loss.',
             )
         )
-
-
-def _if_finite(
-    finite: jax.Array, update: Callable[..., Any], gradients: Arrays, slots: Any, params: Arrays
-) -> tuple[Arrays, Any]:
-    """The parameters and slots after an update, or as they were.
-
-    On the CPU a branch is cheapest, and updates in place. Elsewhere a branch would make the host
-    wait for its condition, and a selection is fused into the update.
-    """
-    if jax.default_backend() == "cpu":
-        return jax.lax.cond(
-            finite, update, lambda _, slots, params: (params, slots), gradients, slots, params
-        )
-    new = update(gradients, slots, params)
-    return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, (params, slots))
 
 
 def evaluation_step(

@@ -10,8 +10,8 @@ import pytest
 import nacre
 from nacre import layers, ops
 from nacre.core.errors import ArgumentError
+from nacre.kernels.update import all_finite
 from nacre.models import NotFiniteWarning
-from nacre.training.step import all_finite
 
 pytestmark = pytest.mark.filterwarnings("ignore::nacre.core.errors.LearnerWarning")
 X = np.abs(np.random.default_rng(0).normal(size=(24, 3))).astype(np.float32) + 0.1
@@ -226,8 +226,10 @@ def test_the_choice_is_saved_with_the_model(tmp_path):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_one_number_among_many_is_seen(dtype, bad):
     largest = float(jnp.finfo(dtype).max)
-    arrays = {"a": jnp.full((50, 20), largest, dtype), "b": jnp.zeros((), dtype)}
-    assert jax.jit(all_finite)(arrays)
-    assert not jax.jit(all_finite)({**arrays, "a": arrays["a"].at[17, 3].set(bad)})
-    assert not jax.jit(all_finite)({**arrays, "b": jnp.asarray(bad, dtype)})
-    assert all_finite({"empty": jnp.zeros((0, 3), dtype)})
+    a, b = jnp.full((50, 20), largest, dtype), jnp.zeros((), dtype)
+    finite = jax.jit(lambda *arrays: all_finite(arrays))
+    assert finite(a, b)
+    assert not finite(a.at[17, 3].set(bad), b)
+    assert not finite(a, jnp.asarray(bad, dtype))
+    assert finite(jnp.zeros((0, 3), dtype))
+    assert all_finite([a]) and not all_finite([a, b + bad])

@@ -74,7 +74,8 @@ def test_xla_counts_the_same_for_one_example():
     apply, params, state = nacre.lift(model)
     x = jax.ShapeDtypeStruct((1, 784), "float32")
     analysis = jax.jit(apply).lower(params, state, x).cost_analysis()
-    assert summarise(model).cost.operations == analysis["flops"]
+    selections = 512  # of relu, which XLA counts and a summary does not
+    assert summarise(model).cost.operations == analysis["flops"] - selections
 
 
 @given(st.lists(st.integers(1, 20), min_size=2, max_size=4))

@@ -70,7 +70,7 @@ def program_of(optimizer, params):
         return optimizer.update(gradients, state, params, learning_rate=rate, step=step)
 
     numbers = jnp.float32(0.1), jnp.int32(0)
-    return str(jax.make_jaxpr(update)(params, optimizer.init(params), params, *numbers))
+    return jax.jit(update).lower(params, optimizer.init(params), params, *numbers).as_text()
 
 
 def assert_equal_trees(ours, theirs, **tolerance):
@@ -188,7 +188,7 @@ def test_many_learning_rates_at_once():
 def test_scalars_are_computed_once_for_all_parameters():
     params = {f"layer{number}": jnp.ones(3) for number in range(5)}
     for optimizer, powers in ((optimizers.Adam(), 2), (optimizers.Nadam(), 3)):
-        assert program_of(optimizer, params).count(" pow ") == powers
+        assert program_of(optimizer, params).count("stablehlo.power") == powers
 
 
 def test_nothing_to_train_is_nothing_to_do():

@@ -5,6 +5,7 @@
 #include "pooling.h"
 #include "product.h"
 #include "recurrent.h"
+#include "update.h"
 
 namespace nacre {
 
@@ -22,6 +23,8 @@ const Kernels& avx2_kernels() {
       Normalization<lanes>::backward,
       Pooling<lanes>::forward,
       Pooling<lanes>::backward,
+      Update<lanes>::run,
+      Update<lanes>::all_finite,
   };
   return kernels;
 }

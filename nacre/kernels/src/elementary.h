@@ -1,4 +1,5 @@
-// Functions of vectors: the activations of recurrent networks, to about 2 units in the last place.
+// Functions of vectors: the root, and the activations of recurrent networks to about 2 units in the
+// last place.
 #pragma once
 
 #include "vectors.h"
@@ -48,6 +49,14 @@ NACRE_INLINE Vector<lanes> tanh(Vector<lanes> x) {
   const Exponential<lanes> power(x);
   const Vector<lanes> e = power.scale * power.rest + (power.scale - 1.f);
   return e / (e + 2.f);
+}
+
+template <int lanes>
+NACRE_INLINE Vector<lanes> root(Vector<lanes> x) {
+#ifdef __AVX512F__
+  if constexpr (lanes == 16) return _mm512_sqrt_ps(x);
+#endif
+  if constexpr (lanes == 8) return _mm256_sqrt_ps(x);
 }
 
 // NaN is not below 0.

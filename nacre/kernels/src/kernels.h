@@ -94,6 +94,27 @@ struct PoolShape {
   PoolAxis axes[3];
 };
 
+enum class UpdateKind { sgd, momentum, nesterov, rmsprop, adam };  // update.h has the equations
+
+struct UpdateRule {
+  UpdateKind kind;
+  float scale;
+  float settings[3];
+};
+
+// A parameter of a network; what is new may be where the old is.
+struct Parameter {
+  long numbers;
+  float decay;  // the part that is taken off before the update
+  const float *gradient, *value, *slots[2];
+  float *new_value, *new_slots[2];
+};
+
+struct Parameters {
+  const Parameter* all;
+  long count, numbers;  // numbers of all together
+};
+
 // One set for each instruction set; handlers.cc takes the best that the machine has.
 struct Kernels {
   const char* name;
@@ -112,6 +133,8 @@ struct Kernels {
   void (*pool_forward)(const PoolShape&, const float* x, float* y, unsigned char* places, Workers&);
   void (*pool_backward)(const PoolShape&, const float* change, const unsigned char* places,
                         float* x, Workers&);
+  void (*update)(const UpdateRule&, const Parameters&, Workers&);
+  bool (*all_finite)(const Parameters&, Workers&);
 };
 
 const Kernels& avx2_kernels();

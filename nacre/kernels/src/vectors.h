@@ -18,10 +18,14 @@ struct VectorOf {
   typedef float type __attribute__((vector_size(lanes * sizeof(float))));
   typedef float unaligned
       __attribute__((vector_size(lanes * sizeof(float)), aligned(sizeof(float)), may_alias));
+  typedef int integers __attribute__((vector_size(lanes * sizeof(int))));
 };
 
 template <int lanes>
 using Vector = typename VectorOf<lanes>::type;
+
+template <int lanes>
+using Integers = typename VectorOf<lanes>::integers;
 
 template <int lanes>
 NACRE_INLINE Vector<lanes> load(const float* from) {
