@@ -163,7 +163,7 @@ def relu(
 def _positive(x: jax.Array) -> jax.Array:
     """``max(x, 0)`` with gradient 0 where x is 0; NaN stays NaN. A deep network has many of it."""
     zero = lax.broadcast(np.zeros((), x.dtype), x.shape)
-    return lax.select(x <= zero, zero, x)
+    return lax.select(lax.le(x, zero), zero, x)
 
 
 @register("activation")

@@ -37,8 +37,10 @@ def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> ja
         bias: b, shape ``(units,)``.
     """
     if kernel.ndim == 2 <= x.ndim and x.shape[-1] == kernel.shape[0] and x.dtype == kernel.dtype:
-        rows = x.reshape(-1, x.shape[-1])
-        y = product(rows, kernel).reshape(*x.shape[:-1], kernel.shape[1])  # (..., units)
+        rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        y = product(rows, kernel)
+        if x.ndim > 2:
+            y = y.reshape(*x.shape[:-1], kernel.shape[1])  # (..., units)
     else:
         y = jnp.matmul(x, kernel)
     if bias is None:
