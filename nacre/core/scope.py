@@ -2,7 +2,8 @@
 
 A scope lives for one call of a model. It holds the values bound to variables, the updates to
 state, the random key, and one side table of what is known about an array beyond its value: its
-mask, and the logits behind a softmax or sigmoid.
+mask, the logits behind a softmax or sigmoid, and how a layer that reads it alone may be computed
+together with what made it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import jax
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.extend.core import get_opaque_trace_state
 
 from nacre.core.errors import PurityError, explain
@@ -24,7 +26,18 @@ from nacre.core.random import path_number
 if TYPE_CHECKING:
     from nacre.core.variables import Variable
 
-__all__ = ["Note", "Probe", "Scope", "annotate", "current_scope", "logits_of", "mask_of"]
+__all__ = [
+    "Note",
+    "Probe",
+    "Scope",
+    "annotate",
+    "current_scope",
+    "logits_of",
+    "mask_of",
+    "note_reader",
+    "offer_max_pool",
+    "offered_max_pool",
+]
 
 _active = threading.local()
 
@@ -37,6 +50,9 @@ class Note:
     mask: Any = None
     logits: Any = None
     activation: str | None = None
+    maker: Any = None  # the layer that offers to compute a pool of it at once
+    max_pool: Callable[..., Any] | None = None
+    reader: Any = None  # the layer that takes it from there, if no other does
 
 
 class Probe(Protocol):
@@ -244,3 +260,51 @@ def logits_of(array: Any, activation: str) -> Any:
     scope = current_scope()
     note = scope.lookup(array) if scope is not None else None
     return note.logits if note is not None and note.activation == activation else None
+
+
+# Two layers computed at once
+
+
+def offer_max_pool(maker: Any, array: Any, max_pool: Callable[..., Any]) -> None:
+    """Note that the maxima over windows of ``array`` can be computed together with it.
+
+    Then ``array`` itself is left over, and a compiled program drops it if nothing else reads it.
+    So the offer is for compiled programs, and for the layer that a container names as the only
+    reader; see :func:`note_reader`.
+
+    Args:
+        maker: the layer that made ``array`` and returns it.
+        max_pool: ``(pool_size=, pool_strides=, pool_padding=)`` to the maxima, or to None.
+    """
+    scope = current_scope()
+    if scope is not None and not scope.building and _is_compiled(array):
+        note = scope.note(array)
+        note.maker, note.max_pool = maker, max_pool
+
+
+def note_reader(layer: Any, outputs: Any, reader: Any) -> None:
+    """Note the one layer that reads what ``layer`` has returned, or None if there are others.
+
+    Containers call it: they know.
+    """
+    scope = current_scope()
+    note = scope.lookup(outputs) if scope is not None else None
+    if note is not None:
+        note.reader = reader if note.maker is layer else None
+
+
+def offered_max_pool(reader: Any, array: Any) -> Callable[..., Any] | None:
+    """What :func:`offer_max_pool` has noted, if ``reader`` alone reads it and no probe looks."""
+    scope = current_scope()
+    note = scope.lookup(array) if scope is not None and scope.probe is None else None
+    return note.max_pool if note is not None and note.reader is reader else None
+
+
+def _is_compiled(array: Any) -> bool:
+    """Whether ``array`` stands for a value of a program that is being made, under derivatives."""
+    while isinstance(array, Tracer):
+        inside = getattr(array, "primal", getattr(array, "val", None))
+        if not isinstance(inside, jax.Array):
+            return True
+        array = inside
+    return False

@@ -84,15 +84,12 @@ def convolution(
 
     Reference: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
     """
-    image, window = x.shape[1:-1], kernel.shape[:-2]
-    _check(x, kernel, inputs=kernel.shape[-2] * groups, groups=groups)
-    geometry = _geometry(image, window, strides, padding, dilation, groups)
-    geometry.require_output()
+    geometry = geometry_of(x, kernel, strides, padding, dilation, groups)
     if bias is None and activation is None:
         return _convolve.bind(*vary_alike((x, kernel)), geometry=geometry)
     if bias is None:
         bias = jnp.zeros(kernel.shape[-1:], x.dtype)
-    return _convolve_and_finish(*vary_alike((x, kernel, bias)), geometry, activation == "relu")
+    return convolve_and_finish(*vary_alike((x, kernel, bias)), geometry, activation == "relu")
 
 
 def convolution_transpose(
@@ -134,6 +131,22 @@ def convolution_transpose(
             )
         )
     return _input_gradient.bind(*vary_alike((x, kernel)), geometry=geometry)
+
+
+def geometry_of(
+    x: jax.Array,
+    kernel: jax.Array,
+    strides: Sizes,
+    padding: Padding,
+    dilation: Sizes,
+    groups: int,
+) -> Geometry:
+    """The windows of a convolution; raises unless the operands fit."""
+    _check(x, kernel, inputs=kernel.shape[-2] * groups, groups=groups)
+    image, window = x.shape[1:-1], kernel.shape[:-2]
+    geometry = _geometry(image, window, strides, padding, dilation, groups)
+    geometry.require_output()
+    return geometry
 
 
 def _check(x: jax.Array, kernel: jax.Array, inputs: int, groups: int) -> None:
@@ -273,7 +286,7 @@ ad.defbilinear(
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
-def _convolve_and_finish(
+def convolve_and_finish(
     x: jax.Array, kernel: jax.Array, bias: jax.Array, geometry: Geometry, relu: bool
 ) -> jax.Array:
     """``y = x * kernel + bias``, or max(y, 0)."""
@@ -285,7 +298,7 @@ def _finished_jvp(
 ) -> tuple[jax.Array, jax.Array]:
     """``y' = x' * kernel + x * kernel' + bias'``, where y > 0."""
     x, kernel, bias = primals
-    y = _convolve_and_finish(x, kernel, bias, geometry, relu)
+    y = convolve_and_finish(x, kernel, bias, geometry, relu)
     x_change, kernel_change, bias_change = tangents
     terms = []
     if not isinstance(x_change, SymbolicZero):
@@ -298,7 +311,7 @@ def _finished_jvp(
     return y, jnp.where(y > 0, change, jnp.zeros_like(change)) if relu else change
 
 
-_convolve_and_finish.defjvp(_finished_jvp, symbolic_zeros=True)
+convolve_and_finish.defjvp(_finished_jvp, symbolic_zeros=True)
 
 
 def _for_channels(bias: jax.Array, rank: int) -> jax.Array:
@@ -344,6 +357,11 @@ mlir.register_lowering(
 
 
 # Mapping over a new axis
+
+
+def kernel_gradients(x: jax.Array, cotangent: jax.Array, geometry: Geometry) -> jax.Array:
+    """The gradients of several kernels, each of its own batch: the first axis of both operands."""
+    return jax.vmap(functools.partial(_kernel_gradient.bind, geometry=geometry))(x, cotangent)
 
 
 def _merge_into_batch(a: jax.Array, axis: int) -> jax.Array:

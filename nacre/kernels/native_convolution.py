@@ -35,7 +35,7 @@ def convolve(
     if bias is None:
         bias = jnp.zeros((0,), jnp.float32)
     shape = (x.shape[0], *geometry.output, kernel.shape[-1])
-    return _call("convolution", shape, geometry, _two_axes(x), _window(kernel), bias, relu=relu)
+    return _call("convolution", shape, geometry, two_axes(x), window(kernel), bias, relu=relu)
 
 
 def input_gradient(cotangent: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
@@ -43,7 +43,7 @@ def input_gradient(cotangent: jax.Array, kernel: jax.Array, geometry: Geometry) 
     if not serves(cotangent, kernel.shape, geometry):
         return portable.input_gradient(cotangent, kernel, geometry)
     shape = (cotangent.shape[0], *geometry.image, kernel.shape[-2] * geometry.groups)
-    operands = _two_axes(cotangent), _window(kernel)
+    operands = two_axes(cotangent), window(kernel)
     return _call("convolution_input_gradient", shape, geometry, *operands)
 
 
@@ -52,7 +52,7 @@ def kernel_gradient(x: jax.Array, cotangent: jax.Array, geometry: Geometry) -> j
     shape = (*geometry.window, x.shape[-1] // geometry.groups, cotangent.shape[-1])
     if not serves(x, shape, geometry):
         return portable.kernel_gradient(x, cotangent, geometry)
-    operands = _two_axes(x), _two_axes(cotangent)
+    operands = two_axes(x), two_axes(cotangent)
     return _call("convolution_kernel_gradient", shape, geometry, *operands, of_kernel=True)
 
 
@@ -77,29 +77,38 @@ def _call(
 ) -> jax.Array:
     """Call a kernel; the result gets the number of axes that ``shape`` has."""
     if geometry.rank == 2:
-        two_axes = shape
+        with_two = shape
     else:
-        two_axes = (1, *shape) if of_kernel else (shape[0], 1, *shape[1:])
+        with_two = (1, *shape) if of_kernel else (shape[0], 1, *shape[1:])
     result = selection.call(
         name,
-        jax.ShapeDtypeStruct(two_axes, jnp.float32),
+        jax.ShapeDtypeStruct(with_two, jnp.float32),
         *operands,
-        strides=_pair(geometry.strides, 1),
-        dilation=_pair(geometry.dilation, 1),
-        before=_pair(tuple(before for before, _ in geometry.padding), 0),
         groups=np.int64(geometry.groups),
+        **settings(geometry),
         **attributes,
     )
     return result.reshape(shape)
+
+
+def settings(geometry: Geometry) -> dict[str, np.ndarray]:
+    """How the windows lie, along two axes, as the kernels take it."""
+    return {
+        "strides": _pair(geometry.strides, 1),
+        "dilation": _pair(geometry.dilation, 1),
+        "before": _pair(tuple(before for before, _ in geometry.padding), 0),
+    }
 
 
 def _pair(numbers: tuple[int, ...], of_height: int) -> np.ndarray:
     return np.array(numbers if len(numbers) == 2 else (of_height, *numbers), np.int64)
 
 
-def _two_axes(images: jax.Array) -> jax.Array:
+def two_axes(images: jax.Array) -> jax.Array:
+    """The images with two spatial axes."""
     return images if images.ndim == 4 else images[:, None]
 
 
-def _window(kernel: jax.Array) -> jax.Array:
+def window(kernel: jax.Array) -> jax.Array:
+    """The kernel with two spatial axes."""
     return kernel if kernel.ndim == 4 else kernel[None]

@@ -53,13 +53,13 @@ def max_pool(
         >>> max_pool(jnp.arange(5.0).reshape(1, 5, 1), 2)[0, :, 0].tolist()
         [1.0, 3.0]
     """
-    geometry = _geometry(x, pool_size, strides, padding)
+    geometry = geometry_of(x, pool_size, strides, padding)
     if _has_kernel(x, geometry):
         return _native_max(geometry, x)[0]
-    return _max(geometry, x)
+    return max_portably(geometry, x)
 
 
-def _max(geometry: Geometry, x: jax.Array) -> jax.Array:
+def max_portably(geometry: Geometry, x: jax.Array) -> jax.Array:
     floating = jnp.issubdtype(x.dtype, jnp.floating)
     least = -jnp.inf if floating else jnp.iinfo(x.dtype).min
     return _pool(x, geometry, _max_along, lax.max, np.asarray(least, x.dtype))
@@ -79,7 +79,7 @@ def average_pool(
         >>> average_pool(jnp.arange(5.0).reshape(1, 5, 1), 2, padding="same")[0, :, 0].tolist()
         [0.5, 2.5, 4.0]
     """
-    geometry = _geometry(x, pool_size, strides, padding)
+    geometry = geometry_of(x, pool_size, strides, padding)
     if _has_kernel(x, geometry):
         return _native_average(geometry, x)[0]
     return _average(geometry, x)
@@ -91,7 +91,7 @@ def _average(geometry: Geometry, x: jax.Array) -> jax.Array:
     return (total * _inverse_counts(geometry, wide.dtype)).astype(x.dtype)
 
 
-def _geometry(x: jax.Array, pool_size: Sizes, strides: Sizes | None, padding: str) -> Geometry:
+def geometry_of(x: Any, pool_size: Sizes, strides: Sizes | None, padding: str) -> Geometry:
     image = x.shape[1:-1]
     window = per_axis(pool_size, len(image))
     steps = window if strides is None else per_axis(strides, len(image))
@@ -222,15 +222,20 @@ MOST_PLACES = 255  # in a window, for a byte to name each
 
 def _has_kernel(x: jax.Array, geometry: Geometry) -> bool:
     """Windows that do not overlap are left to XLA, which is as fast, and joins what is around."""
+    overlap = any(w > stride for w, stride in zip(geometry.window, geometry.strides))
+    return overlap and fits_kernel(x, geometry)
+
+
+def fits_kernel(x: Any, geometry: Geometry) -> bool:
+    """Whether there are native kernels here, and they take arrays and windows like these."""
     if jax.default_backend() != "cpu" or native().library is None:
         return False
     fits = x.shape[-1] >= FEWEST_CHANNELS and math.prod(geometry.window) <= MOST_PLACES
     inside = all(max(padding) < w for padding, w in zip(geometry.padding, geometry.window))
-    overlap = any(w > stride for w, stride in zip(geometry.window, geometry.strides))
-    return x.dtype == jnp.float32 and x.size > 0 and fits and inside and overlap
+    return x.dtype == jnp.float32 and x.size > 0 and fits and inside
 
 
-def _axes(geometry: Geometry) -> np.ndarray:
+def axes(geometry: Geometry) -> np.ndarray:
     """Image, window, stride, padding in front and output, for each of three axes."""
     before = [amounts[0] for amounts in geometry.padding]
     rows = zip(geometry.image, geometry.window, geometry.strides, before, geometry.output)
@@ -247,7 +252,7 @@ def _pooling(name: str, maximum: bool, meaning: Callable[..., jax.Array]) -> Ope
         y = jax.ShapeDtypeStruct((x.shape[0], *geometry.output, x.shape[-1]), jnp.float32)
         nothing = [jax.ShapeDtypeStruct((0,), jnp.uint8)]
         shapes = [y, *(shapes_saved(geometry, x) if saving else nothing)]
-        results = call("pool_forward", shapes, x, axes=_axes(geometry), maximum=maximum)
+        results = call("pool_forward", shapes, x, axes=axes(geometry), maximum=maximum)
         return results if saving else results[:1]
 
     def backward(
@@ -261,7 +266,7 @@ def _pooling(name: str, maximum: bool, meaning: Callable[..., jax.Array]) -> Ope
         if change is None:
             return [lambda: jnp.zeros_like(x)]
         shape = jax.ShapeDtypeStruct(x.shape, jnp.float32)
-        settings = {"axes": _axes(geometry), "maximum": maximum}
+        settings = {"axes": axes(geometry), "maximum": maximum}
         return [lambda: call("pool_backward", shape, change, *saved, **settings)]
 
     return Operation(
@@ -277,5 +282,5 @@ def _pooling(name: str, maximum: bool, meaning: Callable[..., jax.Array]) -> Ope
     )
 
 
-_native_max = _pooling("max_pool", True, _max)
+_native_max = _pooling("max_pool", True, max_portably)
 _native_average = _pooling("average_pool", False, _average)

@@ -56,6 +56,8 @@ HANDLERS = (
     "convolution",
     "convolution_input_gradient",
     "convolution_kernel_gradient",
+    "convolution_pool",
+    "max_unpool",
     "recurrent_forward",
     "recurrent_backward",
     "normalization_forward",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -12,7 +13,8 @@ from nacre.core.arguments import integers, one_of, positive_integer
 from nacre.core.errors import ArgumentError, ShapeError, explain
 from nacre.core.layer import Layer, check_rank
 from nacre.core.registry import register
-from nacre.kernels import convolution
+from nacre.core.scope import offer_max_pool
+from nacre.kernels import convolution, convolution_max_pool
 
 __all__ = ["Conv1D", "Conv2D", "Conv3D", "DepthwiseConv2D", "SeparableConv2D"]
 
@@ -121,6 +123,10 @@ class Convolution(Layer):
     def activated(self, x: jax.Array, kernel: jax.Array, *bias: Any, **geometry: Any) -> jax.Array:
         at_once = "relu" if self.activation is activations.relu else None
         y = convolution(x, kernel, *bias, activation=at_once, **geometry)
+        # What reads y besides the next layer: a penalty, or the call() of a subclass.
+        if type(self).__module__ == __name__ and self._internals.activity_regularizer is None:
+            pooled = functools.partial(convolution_max_pool, x, kernel, *bias, **geometry)
+            offer_max_pool(self, y, functools.partial(pooled, activation=at_once))
         if self.data_format == "channels_first":
             y = jnp.moveaxis(y, -1, 1)
         return y if at_once else self.activation(y)

@@ -13,6 +13,7 @@ from nacre.core.dtypes import is_floating
 from nacre.core.errors import ShapeError, explain
 from nacre.core.layer import Layer, check_rank
 from nacre.core.registry import register
+from nacre.core.scope import offered_max_pool
 from nacre.kernels import average_pool, max_pool
 from nacre.layers.convolution import AXES
 
@@ -95,8 +96,12 @@ class Pooling(Layer):
                     fix='use padding="same", a smaller window, or fewer poolings before it.',
                 )
             )
-        y = type(self).pool(x, self.pool_size, strides=self.strides, padding=self.padding)
+        y = self.pooled(x)
         return jnp.moveaxis(y, -1, 1) if first else y
+
+    def pooled(self, x: jax.Array) -> jax.Array:
+        """The windows' numbers, channels last."""
+        return type(self).pool(x, self.pool_size, strides=self.strides, padding=self.padding)
 
 
 class GlobalPooling(Layer):
@@ -134,6 +139,17 @@ class MaxPooling(Pooling):
     """Base of the layers that keep the largest value of each window."""
 
     pool = staticmethod(max_pool)
+
+    def pooled(self, x: jax.Array) -> jax.Array:
+        """Together with the convolution that made x, if this layer alone reads it."""
+        if type(self).__module__ == __name__:  # the call() of a subclass may read x itself
+            at_once = offered_max_pool(self, x)
+            y = at_once and at_once(
+                pool_size=self.pool_size, pool_strides=self.strides, pool_padding=self.padding
+            )
+            if y is not None:
+                return y
+        return super().pooled(x)
 
 
 class AveragePooling(Pooling):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from nacre.core.errors import ArgumentError, DataError, ShapeError, explain
 from nacre.core.failures import shape_text
 from nacre.core.layer import Layer
-from nacre.core.scope import annotate, current_scope, mask_of
+from nacre.core.scope import annotate, current_scope, mask_of, note_reader
 from nacre.core.symbolic import Node, SymbolicTensor
 
 __all__ = ["Graph", "fit_to_input"]
@@ -44,6 +44,10 @@ class Graph:
                 )
         self._check_inputs_are_distinct()
         self.nodes = self._nodes_in_order()
+        self.readers: dict[int, list[Any]] = {id(tensor): [None] for tensor in self.flat_outputs}
+        for node in self.nodes:
+            for tensor in node.inputs():
+                self.readers.setdefault(id(tensor), []).append(node.operation)
 
     def _check_inputs_are_distinct(self) -> None:
         names = [tensor.name for tensor in self.flat_inputs if tensor.name]
@@ -98,7 +102,13 @@ class Graph:
             outputs = _compute(node, args, kwargs)
             for tensor, array in zip(jax.tree.leaves(node.outputs), jax.tree.leaves(outputs)):
                 values[id(tensor)] = array
+                note_reader(node.operation, array, self._reader(tensor))
         return jax.tree.map(value, self.outputs)
+
+    def _reader(self, tensor: SymbolicTensor) -> Any:
+        """What reads a tensor, if it is read once."""
+        readers = self.readers.get(id(tensor), [])
+        return readers[0] if len(readers) == 1 else None
 
     def _matched(self, inputs: Any, where: str) -> list[Any]:
         """The arrays in the order of the inputs, from a list, or a dictionary by name."""

@@ -12,6 +12,7 @@ from nacre.core.configurable import deserialize, serialize
 from nacre.core.errors import ArgumentError, BuildError, explain
 from nacre.core.layer import Layer, draw_values, layers_of, structure_changed, unique_names
 from nacre.core.registry import register
+from nacre.core.scope import note_reader
 from nacre.core.symbolic import SymbolicTensor, input_tensor, record_chain
 from nacre.core.tracebacks import hide_internals
 from nacre.layers.input import InputLayer
@@ -187,8 +188,9 @@ class Sequential(Model):
             if self._inferred:
                 start = SymbolicTensor(start.shape, x.dtype)
             x = fit_to_input(start, x, self._where())
-        for layer in self._stack:
+        for layer, following in zip(self._stack, [*self._stack[1:], None]):
             x = layer(x)
+            note_reader(layer, x, following)
         return x
 
     def children(self) -> Iterator[tuple[str, Layer]]:

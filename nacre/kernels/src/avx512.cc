@@ -17,6 +17,8 @@ const Kernels& avx512_kernels() {
       convolve<lanes>,
       input_gradient<lanes>,
       kernel_gradient<lanes>,
+      convolve_and_pool<lanes>,
+      max_unpool<lanes>,
       Recurrent<lanes>::forward,
       Recurrent<lanes>::backward,
       Normalization<lanes>::forward,

@@ -16,6 +16,9 @@
 // Where a group has few channels, a tap would be too short a product. There a window is one long row
 // of numbers, whose places are in a table; the image is padded, a strip at a time.
 //
+// Before a pool, a task computes some rows of an image at a time, and hands them on instead of storing
+// them (pooled_convolution.h).
+//
 // Temporaries a thread: the packed panel (taps x depth x tile columns), and for few channels a
 // padded strip (512 pixels and the windows around them) and the table.
 #pragma once
@@ -23,6 +26,7 @@
 #include "depthwise.h"
 #include "grouped.h"
 #include "kernels.h"
+#include "pooled_convolution.h"
 #include "scattering.h"
 #include "tile.h"
 #include "transpose.h"
@@ -43,6 +47,7 @@ struct Gathering {
   Finish finish;
   const float* zeros;
   bool transposed;  // the kernel's matrices are columns x depth
+  const Maxima<lanes>* maxima = nullptr;  // what takes the rows of the target, if it is not stored
 
   static constexpr long packed_floats = 1 << 17;  // what a task packs stays in a core's cache
 
@@ -51,6 +56,9 @@ struct Gathering {
     const Grid* grid;
     long group, column, width, panels;
     long first, last;  // pixels, or strips of them
+    // Before a pool: rows of one image from `row` on, and how far apart their pixels are.
+    float* rows;
+    long row, stride;
   };
 
   void run(const Plan& plan, Workers& workers) const {
@@ -73,10 +81,10 @@ struct Gathering {
       const Grid& grid = grids[number / spans / groups / blocks];
       if (panel < whole) {
         const long panels = smaller(together, whole - panel);
-        const Task task = {&grid, group, panel * panel_columns, panel_columns, panels, 0, 0};
+        const Task task = {&grid, group, panel * panel_columns, panel_columns, panels};
         return compute<TileShape<lanes>::vectors>(task, block, blocks);
       }
-      const Task task = {&grid, group, whole * panel_columns, narrow, 1, 0, 0};
+      const Task task = {&grid, group, whole * panel_columns, narrow, 1};
       switch (divide_up(narrow, lanes)) {
         case 1: return compute<1>(task, block, blocks);
         case 2: return compute<2>(task, block, blocks);
@@ -97,6 +105,7 @@ struct Gathering {
     const long batch = shape.batch;
     const float* packed = pack<vectors * lanes>(task);
     const bool few = source.depth < few_channels && grid.count > 1;
+    if (maxima) return pool<vectors>(task, packed, few, block, blocks);
     const Strips<lanes> strips(grid.size, strip_pixels);
     const long image = grid.size[0] * grid.size[1];
     const long parts = few ? batch * strips.an_image() : divide_up(batch * image, rows);
@@ -109,6 +118,34 @@ struct Gathering {
       task.first *= rows;
       task.last = smaller(batch * image, task.last * rows);
       gather<vectors>(task, packed);
+    }
+  }
+
+  // Rows of one image at a time, of which only the maxima over windows are stored.
+  template <int vectors>
+  void pool(Task task, const float* packed, bool few, long block, long blocks) const {
+    const Grid& grid = *task.grid;
+    task.stride = task.panels * vectors * lanes;
+    const long together = maxima->rows_together(task.stride);
+    const long windows = maxima->height.output, an_image = divide_up(windows, together);
+    const long parts = shape.batch * an_image, share = divide_up(parts, blocks);
+    const long end = smaller(parts, (block + 1) * share);
+    for (long part = block * share; part < end; ++part) {
+      const long image = part / an_image, first = part % an_image * together;
+      const long last = smaller(windows, first + together);
+      const auto seen = maxima->seen(first, last);
+      const long rows = seen.last - seen.first, columns = grid.size[1];
+      task.rows = scratch(rows_slot, rows * columns * task.stride);
+      task.row = seen.first;
+      if (few) {
+        along<vectors>(task, {image, seen.first, rows, 0, columns}, packed);
+      } else {
+        task.first = (image * grid.size[0] + seen.first) * columns;
+        task.last = task.first + rows * columns;
+        gather<vectors>(task, packed);
+      }
+      const long width = (task.panels - 1) * panel_columns + task.width;
+      maxima->take(image, first, last, task.rows, task.stride, task.column, width);
     }
   }
 
@@ -148,6 +185,7 @@ struct Gathering {
   }
 
   float* target_at(const Task& task, long image, long i, long j) const {
+    if (task.rows) return task.rows + ((i - task.row) * task.grid->size[1] + j) * task.stride;
     return target.at(*task.grid, image, i, j) + task.group * target.depth + task.column;
   }
 
@@ -171,7 +209,7 @@ struct Gathering {
     constexpr int packed_columns = vectors * lanes;
     const Grid& grid = *task.grid;
     const long depth = source.depth, width = source.size[1], batch = shape.batch;
-    const bool by_place = grid.size[1] <= 8 && batch >= 2 * rows;
+    const bool by_place = !task.rows && grid.size[1] <= 8 && batch >= 2 * rows;
     const long height = grid.size[0];
     long n, i, j;
     if (by_place) {
@@ -295,6 +333,20 @@ void convolve(const ConvolutionShape& shape, const Finish& finish, const float* 
     return Depthwise<lanes>{source, target, kernel, finish}.run(shape.batch, plan, workers);
   }
   Gathering<lanes>{source, target, kernel, shape, finish, plan.zeros, false}.run(plan, workers);
+}
+
+// Without groups.
+template <int lanes>
+void convolve_and_pool(const ConvolutionShape& shape, const Finish& finish, const PoolShape& pool,
+                       const float* x, const float* kernel, float* y, unsigned char* places,
+                       Workers& workers) {
+  const Plan plan = forward_plan<lanes>(shape);
+  const Images source = {x, {shape.image[0], shape.image[1]}, shape.inputs, shape.inputs};
+  const Target target = {nullptr, {shape.output[0], shape.output[1]}, shape.outputs, shape.outputs};
+  const Maxima<lanes> maxima = {pool, y, places, finish.relu};
+  const Finish bias_only = {finish.bias, false};
+  Gathering<lanes>{source, target, kernel, shape, bias_only, plan.zeros, false, &maxima}.run(
+      plan, workers);
 }
 
 template <int lanes>

@@ -52,6 +52,42 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Images x, Images cotangent, Ima
   return ffi::Error::Success();
 }
 
+using Places = ffi::Buffer<ffi::U8>;
+
+// `pool` has five numbers for each of two axes: image, window, stride, before, output.
+PoolShape pool_of(const Floats& pooled, Pair pool) {
+  const auto size = pooled.dimensions();
+  PoolShape shape = {size.front(), size.back(), true, {{1, 1, 1, 0, 1}, {}, {}}};
+  for (int axis = 0; axis < 2; ++axis) {
+    const int64_t* of = pool.begin() + 5 * axis;
+    shape.axes[axis + 1] = {of[0], of[1], of[2], of[3], of[4]};
+  }
+  return shape;
+}
+
+ffi::Error convolve_and_pool(ffi::ThreadPool pool, Images x, Images kernel, Bias bias, FloatsOut y,
+                             ffi::Result<Places> places, Pair strides, Pair dilation, Pair before,
+                             Pair windows, bool relu) {
+  Pool workers(pool);
+  const PoolShape pooling = pool_of(*y, windows);
+  ConvolutionShape shape = shape_of(x, kernel, x, strides, dilation, before, 1);
+  shape.output[0] = pooling.axes[1].image, shape.output[1] = pooling.axes[2].image;
+  shape.outputs = pooling.channels;
+  const Finish finish = {bias.typed_data(), relu};
+  unsigned char* kept = places->element_count() ? places->typed_data() : nullptr;
+  kernels()->convolve_and_pool(shape, finish, pooling, x.typed_data(), kernel.typed_data(),
+                               y->typed_data(), kept, workers);
+  return ffi::Error::Success();
+}
+
+ffi::Error max_unpool(ffi::ThreadPool pool, Floats change, Places places, FloatsOut convolved,
+                      ffi::Result<Bias> bias, Pair windows) {
+  Pool workers(pool);
+  kernels()->max_unpool(pool_of(change, windows), change.typed_data(), places.typed_data(),
+                        convolved->typed_data(), bias->typed_data(), workers);
+  return ffi::Error::Success();
+}
+
 auto two_operands() {
   return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Images>().Arg<Images>();
 }
@@ -80,5 +116,25 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_convolution_input_gradient, nacre::input_gra
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_convolution_kernel_gradient, nacre::kernel_gradient,
                               nacre::with_geometry(nacre::two_operands()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_convolution_pool, nacre::convolve_and_pool,
+                              nacre::two_operands()
+                                  .Arg<nacre::Bias>()
+                                  .Ret<nacre::Floats>()
+                                  .Ret<nacre::Places>()
+                                  .Attr<nacre::Pair>("strides")
+                                  .Attr<nacre::Pair>("dilation")
+                                  .Attr<nacre::Pair>("before")
+                                  .Attr<nacre::Pair>("windows")
+                                  .Attr<bool>("relu"));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_max_unpool, nacre::max_unpool,
+                              nacre::ffi::Ffi::Bind()
+                                  .Ctx<nacre::ffi::ThreadPool>()
+                                  .Arg<nacre::Floats>()
+                                  .Arg<nacre::Places>()
+                                  .Ret<nacre::Floats>()
+                                  .Ret<nacre::Bias>()
+                                  .Attr<nacre::Pair>("windows"));
 
 #pragma GCC visibility pop

@@ -125,6 +125,10 @@ struct Kernels {
                          float* x, Workers&);
   void (*kernel_gradient)(const ConvolutionShape&, const float* x, const float* cotangent,
                           float* kernel, Workers&);
+  void (*convolve_and_pool)(const ConvolutionShape&, const Finish&, const PoolShape&, const float* x,
+                            const float* kernel, float* y, unsigned char* places, Workers&);
+  void (*max_unpool)(const PoolShape&, const float* change, const unsigned char* places,
+                     float* convolved, float* bias, Workers&);
   void (*recurrent_forward)(const RecurrentShape&, const RecurrentForward&, Workers&);
   void (*recurrent_backward)(const RecurrentShape&, const RecurrentBackward&, Workers&);
   void (*normalization_forward)(const NormalizationShape&, const NormalizationForward&, Workers&);

@@ -16,7 +16,8 @@ enum Slot {
   image_slot,
   offsets_slot,
   pointers_slot,
-  places_slot
+  places_slot,
+  rows_slot = pointers_slot  // no kernel needs both
 };
 
 // One element of a window: it looks `row` and `column` pixels away from the place of its window, and
