@@ -50,6 +50,7 @@ struct Gathering {
   const Maxima<lanes>* maxima = nullptr;  // what takes the rows of the target, if it is not stored
 
   static constexpr long packed_floats = 1 << 17;  // what a task packs stays in a core's cache
+  static constexpr long together_floats = 1 << 17;  // and so do images taken together
 
   // Whole panels of columns, several if their part of the kernel is small, or the last narrow one.
   struct Task {
@@ -201,24 +202,41 @@ struct Gathering {
     tile.put(out, height, task.width, false);
   }
 
-  // Pixels in the order of the images or, in small images of which much lies at the border, place by
-  // place over all images: then a tile's pixels leave out the same taps.
+  // Whether more than a seventh of what the windows look at lies beside the images.
+  bool looks_beside(const Grid& grid) const {
+    long there = 0;
+    for (long t = 0; t < grid.count; ++t) {
+      const long tap[2] = {grid.taps[t].row, grid.taps[t].column};
+      long pixels = 1;
+      for (int axis = 0; axis < 2; ++axis) {
+        const long pace = grid.pace[axis], left = source.size[axis] - tap[axis];
+        const long first = tap[axis] >= 0 ? 0 : divide_up(-tap[axis], pace);
+        const long last = left <= 0 ? 0 : smaller(grid.size[axis], (left - 1) / pace + 1);
+        pixels *= larger(0, last - first);
+      }
+      there += pixels;
+    }
+    return 7 * there < 6 * grid.count * grid.size[0] * grid.size[1];
+  }
+
+  // Pixels in the order of the images or, where many taps lie beside them, place by place over some
+  // images: then a tile's pixels leave out the same taps.
   template <int vectors>
   void gather(const Task& task, const float* packed) const {
     constexpr int rows = tile_rows<lanes, vectors>;
     constexpr int packed_columns = vectors * lanes;
     const Grid& grid = *task.grid;
     const long depth = source.depth, width = source.size[1], batch = shape.batch;
-    const bool by_place = !task.rows && grid.size[1] <= 8 && batch >= 2 * rows;
-    const long height = grid.size[0];
-    long n, i, j;
-    if (by_place) {
-      n = task.first % batch, j = task.first / batch % grid.size[1];
-      i = task.first / batch / grid.size[1];
-    } else {
-      j = task.first % grid.size[1], i = task.first / grid.size[1] % height;
-      n = task.first / grid.size[1] / height;
-    }
+    const long height = grid.size[0], image = height * grid.size[1];
+    const bool by_place = !task.rows && batch >= 2 * rows && looks_beside(grid);
+    const long together =
+        by_place ? larger(2 * rows, together_floats / (source.size[0] * width * source.channels)) : 1;
+    const long before = task.first / (together * image) * together;  // images
+    const long own = smaller(together, batch - before);
+    const long place = (task.first - before * image) / own;
+    long first = before, count = own;  // the images that are taken together
+    long n = before + (task.first - before * image) % own;
+    long i = place / grid.size[1], j = place % grid.size[1];
     for (long pixel = task.first; pixel < task.last; pixel += rows) {
       const int filled = static_cast<int>(smaller(rows, task.last - pixel));
       long base[rows], row[rows], column[rows];
@@ -236,15 +254,14 @@ struct Gathering {
         inside &= row[r] + grid.reach.low[0] >= 0 &&
                   row[r] + grid.reach.high[0] < source.size[0] &&
                   column[r] + grid.reach.low[1] >= 0 && column[r] + grid.reach.high[1] < width;
-        if (by_place) {
-          if (++n == batch) {
-            n = 0;
-            if (++j == grid.size[1]) j = 0, ++i;
-          }
-        } else if (++j == grid.size[1]) {
-          j = 0;
-          if (++i == height) i = 0, ++n;
-        }
+        if (++n < first + count) continue;
+        n = first;
+        if (++j < grid.size[1]) continue;
+        j = 0;
+        if (++i < height) continue;
+        i = 0;
+        n = first += count;
+        count = smaller(count, batch - first);
       }
       for (long panel = 0; panel < task.panels; ++panel) {
         const float* matrices = packed + panel * grid.count * depth * packed_columns;
