@@ -329,9 +329,9 @@ PROGRAMS = {
             "MiB for the time being": range(2, 4),
         }),
         "convnet": (convnet, "rmsprop", 384, {
-            "while": 2, "conditional": 0, "custom-call": 8, "dot": 2, "gather": 2, "copy": 26,
-            "fusion": range(43, 50), "instructions": range(385, 412),
-            "MiB for the time being": range(24, 27),
+            "while": 2, "conditional": 0, "custom-call": 10, "dot": 2, "gather": 2, "copy": 26,
+            "fusion": range(36, 43), "instructions": range(255, 300),
+            "MiB for the time being": range(14, 17),
         }),
         "recurrent": (recurrent, "adam", 384, {
             "while": 2, "conditional": 0, "custom-call": 6, "dot": 3, "gather": 2, "copy": 30,

@@ -11,7 +11,7 @@ from nacre.kernels.convolution import (
 from nacre.kernels.linear import linear as linear
 from nacre.kernels.meanings import MEANINGS as MEANINGS
 from nacre.kernels.normalization import batch_normalization as batch_normalization
-from nacre.kernels.pooling import average_pool as average_pool, max_pool as max_pool
 from nacre.kernels.pooled_convolution import convolution_max_pool as convolution_max_pool
+from nacre.kernels.pooling import average_pool as average_pool, max_pool as max_pool
 from nacre.kernels.recurrent import gru as gru, lstm as lstm, simple_rnn as simple_rnn
 from nacre.kernels.selection import in_use as in_use

@@ -117,10 +117,9 @@ def _forward(
         places if saving else jax.ShapeDtypeStruct((0,), jnp.uint8),
     ]
     operands = native.two_axes(x), native.window(kernel), bias
-    settings = native.settings(geometry)
-    results = call(
-        "convolution_pool", shapes, *operands, windows=_windows(pool), relu=at[2], **settings
-    )
+    attributes: dict[str, Any] = native.settings(geometry)
+    attributes |= {"windows": _windows(pool), "relu": at[2]}
+    results = call("convolution_pool", shapes, *operands, **attributes)
     return results if saving else results[:1]
 
 
@@ -136,6 +135,7 @@ def _backward(
     changes: Sequence[jax.Array | None],
 ) -> list[Callable[[], jax.Array]]:
     (x, kernel, bias), (change,) = operands, changes
+    assert change is not None  # there is but one result
     geometry, pool = _seen(*at[:2])
     convolved = jax.ShapeDtypeStruct((x.shape[0], *pool.image, kernel.shape[-1]), jnp.float32)
     of_bias = jax.ShapeDtypeStruct(bias.shape, jnp.float32)

@@ -116,7 +116,7 @@ struct Gathering {
     if (few) {
       for (long s = task.first; s < task.last; ++s) along<vectors>(task, strips.at(s), packed);
     } else {
-      task.first *= rows;
+      task.first = smaller(batch * image, task.first * rows);
       task.last = smaller(batch * image, task.last * rows);
       gather<vectors>(task, packed);
     }
@@ -223,6 +223,7 @@ struct Gathering {
   // images: then a tile's pixels leave out the same taps.
   template <int vectors>
   void gather(const Task& task, const float* packed) const {
+    if (task.first == task.last) return;
     constexpr int rows = tile_rows<lanes, vectors>;
     constexpr int packed_columns = vectors * lanes;
     const Grid& grid = *task.grid;
