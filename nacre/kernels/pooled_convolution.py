@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nacre.kernels import native_convolution as native, pooling
 from nacre.kernels.convolution import (
@@ -35,6 +36,10 @@ from nacre.kernels.selection import call
 __all__ = ["convolution_max_pool"]
 
 MOST_PLACES = 255  # in a window: a byte names each, and one more for what relu cut
+
+# Where more of what windows look at lies beside the images, the convolution by itself is faster: it
+# takes many images together, and leaves out what lies beside them.
+LEAST_INSIDE = 6 / 7
 
 At = tuple[Geometry, Geometry, bool]
 
@@ -60,8 +65,9 @@ def convolution_max_pool(
         pool_size, pool_strides, pool_padding: as in ``max_pool``.
 
     Returns:
-        The maxima; None where no kernel computes them in one pass: for windows that overlap,
-        groups, other types than float32, on other devices.
+        The maxima; None where no kernel computes them in one pass, or not faster: for windows that
+        overlap, groups, other types than float32, images hardly larger than their padding, on other
+        devices.
 
     Example:
         >>> import jax.numpy as jnp
@@ -77,9 +83,22 @@ def convolution_max_pool(
         return None
     if pool.window != pool.strides or math.prod(pool.window) >= MOST_PLACES or groups > 1:
         return None
+    if _share_inside(geometry) < LEAST_INSIDE:
+        return None
     if bias is None:
         bias = jnp.zeros(kernel.shape[-1:], x.dtype)
     return _operation((geometry, pool, activation == "relu"), x, kernel, bias)[0]
+
+
+def _share_inside(geometry: Geometry) -> float:
+    """How much of what the windows look at lies on the image."""
+    share = 1.0
+    for axis, count in enumerate(geometry.output):
+        starts = np.arange(count) * geometry.strides[axis] - geometry.padding[axis][0]
+        taps = np.arange(geometry.window[axis]) * geometry.dilation[axis]
+        places = np.add.outer(starts, taps)
+        share *= float(np.mean((places >= 0) & (places < geometry.image[axis])))
+    return share
 
 
 def _meaning(at: At, x: jax.Array, kernel: jax.Array, bias: jax.Array) -> list[jax.Array]:
