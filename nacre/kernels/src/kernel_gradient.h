@@ -193,37 +193,41 @@ struct KernelGradient {
     if (!found && part.add) return;
     float* sums = task.sums + t * source.depth * outputs + task.group * columns + part.column;
     for (long block = first_block; block < last_block; ++block) {
-      switch (rows_a_tile()) {
-        case 6: channels<6>(part, block, pointers, places, found, sums); break;
-        case 8: channels<8>(part, block, pointers, places, found, sums); break;
-        default: channels<lanes == 16 ? 16 : 8>(part, block, pointers, places, found, sums);
+      const long channel = block * rows_a_tile(), left = source.depth - channel;
+      // 32 channels leave two to the last tile, 64 leave four.
+      switch (rows_a_tile() == 6 && (left == 2 || left == 4) ? left : rows_a_tile()) {
+        case 2: channels<2>(part, channel, pointers, places, found, sums); break;
+        case 4: channels<4>(part, channel, pointers, places, found, sums); break;
+        case 6: channels<6>(part, channel, pointers, places, found, sums); break;
+        case 8: channels<8>(part, channel, pointers, places, found, sums); break;
+        default: channels<lanes == 16 ? 16 : 8>(part, channel, pointers, places, found, sums);
       }
     }
   }
 
   template <int rows>
-  void channels(const Part& part, long block, const float* const* pointers, const long* places,
+  void channels(const Part& part, long channel, const float* const* pointers, const long* places,
                 long found, float* sums) const {
     const long vectors = divide_up(part.width, lanes);
-    constexpr int most = lanes == 8 ? 2 : rows == 6 ? 4 : rows == 8 ? 3 : 1;
+    constexpr int most = lanes == 8 ? 2 : rows <= 6 ? 4 : rows == 8 ? 3 : 1;
     if constexpr (most >= 4) {
-      if (vectors == 4) return tile<rows, 4>(part, block, pointers, places, found, sums);
+      if (vectors == 4) return tile<rows, 4>(part, channel, pointers, places, found, sums);
     }
     if constexpr (most >= 3) {
-      if (vectors == 3) return tile<rows, 3>(part, block, pointers, places, found, sums);
+      if (vectors == 3) return tile<rows, 3>(part, channel, pointers, places, found, sums);
     }
     if constexpr (most >= 2) {
-      if (vectors == 2) return tile<rows, 2>(part, block, pointers, places, found, sums);
+      if (vectors == 2) return tile<rows, 2>(part, channel, pointers, places, found, sums);
     }
-    tile<rows, 1>(part, block, pointers, places, found, sums);
+    tile<rows, 1>(part, channel, pointers, places, found, sums);
   }
 
   // The last tile moves back to end with the last channel, and leaves out rows that are done.
   template <int rows, int vectors>
-  void tile(const Part& part, long block, const float* const* pointers, const long* places,
+  void tile(const Part& part, long wanted, const float* const* pointers, const long* places,
             long found, float* sums) const {
-    const long channel = smaller(block * rows, source.depth - rows);
-    const int done = static_cast<int>(block * rows - channel);
+    const long channel = smaller(wanted, source.depth - rows);
+    const int done = static_cast<int>(wanted - channel);
     Tile<lanes, rows, vectors> tile;
     tile.clear();
     tile.multiply_gathered(pointers, channel, part.cotangent, places, found);
