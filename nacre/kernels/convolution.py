@@ -33,6 +33,7 @@ from nacre.kernels import native_convolution as native, portable
 from nacre.kernels.geometry import Geometry, padding_amounts, per_axis
 from nacre.kernels.meanings import MEANINGS
 from nacre.kernels.operation import vary_alike
+from nacre.kernels.widening import along_last, in_single_precision
 
 __all__ = ["convolution", "convolution_transpose"]
 
@@ -306,16 +307,12 @@ def _finished_jvp(
     if not isinstance(kernel_change, SymbolicZero):
         terms.append(_convolve.bind(x, kernel_change, geometry=geometry))
     if not isinstance(bias_change, SymbolicZero):
-        terms.append(jnp.broadcast_to(_for_channels(bias_change, y.ndim), y.shape))
+        terms.append(along_last(bias_change, y.shape))
     change = functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(y)
     return y, jnp.where(y > 0, change, jnp.zeros_like(change)) if relu else change
 
 
 convolve_and_finish.defjvp(_finished_jvp, symbolic_zeros=True)
-
-
-def _for_channels(bias: jax.Array, rank: int) -> jax.Array:
-    return bias.reshape((1,) * (rank - 1) + bias.shape)
 
 
 def _one_after_another(
@@ -327,10 +324,11 @@ def _one_after_another(
     relu: bool,
 ) -> jax.Array:
     y = convolve(x, kernel, geometry=geometry)
-    y = y + _for_channels(bias, y.ndim)
+    y = y + along_last(bias, y.shape)
     return jax.nn.relu(y) if relu else y
 
 
+@in_single_precision
 def _finished_on_cpu(
     x: jax.Array, kernel: jax.Array, bias: jax.Array, geometry: Geometry, relu: bool
 ) -> jax.Array:

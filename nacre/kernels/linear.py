@@ -8,6 +8,7 @@ kernel, elsewhere XLA's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from jax.interpreters import ad, batching, mlir
 from nacre.kernels import selection
 from nacre.kernels.meanings import MEANINGS
 from nacre.kernels.operation import vary_alike
+from nacre.kernels.widening import along_last, fits_float32, in_single_precision
 
 __all__ = ["linear", "product"]
 
@@ -37,7 +39,7 @@ def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> ja
         bias: b, shape ``(units,)``.
     """
     if kernel.ndim == 2 <= x.ndim and x.shape[-1] == kernel.shape[0] and x.dtype == kernel.dtype:
-        rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         y = product(rows, kernel)
         if x.ndim > 2:
             y = y.reshape(*x.shape[:-1], kernel.shape[1])  # (..., units)
@@ -45,9 +47,9 @@ def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> ja
         y = jnp.matmul(x, kernel)
     if bias is None:
         return y
-    if bias.dtype == y.dtype and bias.ndim == 1:
+    if bias.dtype == y.dtype == jnp.float32 and bias.ndim == 1:  # with fewest operations to trace
         return lax.add(y, lax.broadcast_in_dim(bias, y.shape, (y.ndim - 1,)))
-    return y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+    return y + along_last(bias, y.shape)
 
 
 Matrix = jax.Array
@@ -59,7 +61,7 @@ def product(
     """The product of two matrices, either of which may be stored transposed."""
     at = {"a_transposed": a_transposed, "b_transposed": b_transposed}
     large = _multiplications(a, b, **at) >= SMALLEST_TRANSPOSED
-    if large and a.dtype == b.dtype == jnp.float32:
+    if large and a.dtype == b.dtype and fits_float32(a.dtype):
         return _product.bind(*vary_alike((a, b)), **at)
     return _by_xla(a, b, **at)
 
@@ -73,6 +75,7 @@ def _by_xla(a: Matrix, b: Matrix, a_transposed: bool, b_transposed: bool) -> Mat
     return lax.dot_general(a, b, (contracted, ((), ())))
 
 
+@in_single_precision
 def _on_cpu(a: Matrix, b: Matrix, a_transposed: bool, b_transposed: bool) -> Matrix:
     smallest = SMALLEST_TRANSPOSED if a_transposed else SMALLEST
     large = _multiplications(a, b, a_transposed, b_transposed) >= smallest

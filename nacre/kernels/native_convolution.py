@@ -1,7 +1,7 @@
 """The three products of a convolution as calls of the native kernels.
 
-They take float32 images and kernels of two spatial axes; one axis is an image of height 1. All else
-takes the portable form, and so do products too small to repay a call.
+They take float32 images and kernels of two spatial axes; one axis is an image of height 1, and
+16-bit types are widened. All else takes the portable form.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import numpy as np
 
 from nacre.kernels import portable, selection
 from nacre.kernels.geometry import Geometry
+from nacre.kernels.widening import in_single_precision
 
 __all__ = ["convolve", "input_gradient", "kernel_gradient", "serves"]
 
 
+@in_single_precision
 def convolve(
     x: jax.Array,
     kernel: jax.Array,
@@ -38,6 +40,7 @@ def convolve(
     return _call("convolution", shape, geometry, two_axes(x), window(kernel), bias, relu=relu)
 
 
+@in_single_precision
 def input_gradient(cotangent: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """The transpose of the convolution in its image."""
     if not serves(cotangent, kernel.shape, geometry):
@@ -47,6 +50,7 @@ def input_gradient(cotangent: jax.Array, kernel: jax.Array, geometry: Geometry) 
     return _call("convolution_input_gradient", shape, geometry, *operands)
 
 
+@in_single_precision
 def kernel_gradient(x: jax.Array, cotangent: jax.Array, geometry: Geometry) -> jax.Array:
     """The transpose of the convolution in its kernel."""
     shape = (*geometry.window, x.shape[-1] // geometry.groups, cotangent.shape[-1])

@@ -59,9 +59,9 @@ def recurrence(
     mask: jax.Array | None,
     dropout: jax.Array | None,
 ) -> tuple[jax.Array, State]:
-    """All outputs and the last state. No array is empty, and all but the mask are float32."""
+    """All outputs and the last state. No array is empty; all but the mask are of one type."""
     h, *c = state
-    missing = jnp.zeros((0,), jnp.float32)
+    missing = jnp.zeros((0,), x.dtype)
     outputs, last_h, last_c = _recurrence(
         at,
         x,
@@ -107,7 +107,7 @@ def _meaning(at: Recurrence, *operands: jax.Array) -> list[jax.Array]:
     x, kernel, recurrent_kernel, bias, h, c, mask, dropout = given
     state = (h,) if c is None else (h, c)
     outputs, last = at.meaning(x, kernel, recurrent_kernel, bias, state, mask, dropout)
-    return [outputs, *last] if len(last) == 2 else [outputs, *last, jnp.zeros((0,), jnp.float32)]
+    return [outputs, *last] if len(last) == 2 else [outputs, *last, jnp.zeros((0,), outputs.dtype)]
 
 
 def _shapes_saved(at: Recurrence, *operands: Any) -> Saved:

@@ -26,6 +26,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from nacre.kernels.meanings import MEANINGS
+from nacre.kernels.widening import widened
 
 __all__ = ["Operation"]
 
@@ -39,6 +40,8 @@ class Operation:
     """A function of ``operands``, a fixed number of arrays, and of static settings ``at``.
 
     An array without elements may stand for an operand, or for something saved, that is missing.
+    Where the first operand is of a 16-bit type, so are the results; natively all is computed and
+    saved in float32, and results and gradients are rounded at the end.
 
     Attributes:
         name: of the primitives.
@@ -147,7 +150,9 @@ class Operation:
     # What runs natively
 
     def _native_value(self, *operands: jax.Array, at: Hashable, saving: bool) -> list[jax.Array]:
-        return self.forward(at, saving, *operands)
+        found = self.forward(at, saving, *map(widened, operands))
+        results, saved = found[: self.results], found[self.results :]
+        return [*(a.astype(operands[0].dtype) for a in results), *saved]
 
     def _native_gradient(
         self, *arrays: jax.Array, at: Hashable, which: Which, given: Which, examples: int
@@ -155,9 +160,10 @@ class Operation:
         operands, saved, changes = self._split(arrays)
         everything: list[jax.Array | None] = [None] * self.results
         for index, change in zip(given, changes):
-            everything[index] = change
-        gradients = self.backward(at, examples, operands, saved, everything)
-        return [gradients[index]() for index in which]
+            everything[index] = widened(change)
+        wide = [widened(a) for a in operands]
+        gradients = self.backward(at, examples, wide, saved, everything)
+        return [gradients[index]().astype(operands[index].dtype) for index in which]
 
     # The primitives
 

@@ -22,6 +22,7 @@ from jax import lax
 from nacre.kernels.geometry import Geometry, padding_amounts, per_axis
 from nacre.kernels.operation import Operation
 from nacre.kernels.selection import call, native
+from nacre.kernels.widening import fits_float32, widened
 
 __all__ = ["average_pool", "max_pool"]
 
@@ -62,7 +63,9 @@ def max_pool(
 def max_portably(geometry: Geometry, x: jax.Array) -> jax.Array:
     floating = jnp.issubdtype(x.dtype, jnp.floating)
     least = -jnp.inf if floating else jnp.iinfo(x.dtype).min
-    return _pool(x, geometry, _max_along, lax.max, np.asarray(least, x.dtype))
+    wide = widened(x)
+    y = _pool(wide, geometry, _max_along, lax.max, np.asarray(least, wide.dtype))
+    return y.astype(x.dtype)
 
 
 def average_pool(
@@ -232,7 +235,7 @@ def fits_kernel(x: Any, geometry: Geometry) -> bool:
         return False
     fits = x.shape[-1] >= FEWEST_CHANNELS and math.prod(geometry.window) <= MOST_PLACES
     inside = all(max(padding) < w for padding, w in zip(geometry.padding, geometry.window))
-    return x.dtype == jnp.float32 and x.size > 0 and fits and inside
+    return fits_float32(x.dtype) and x.size > 0 and fits and inside
 
 
 def axes(geometry: Geometry) -> np.ndarray:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import jax
@@ -20,10 +20,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from nacre.kernels.geometry import Geometry, extent
+from nacre.kernels.widening import in_single_precision
 
 __all__ = ["convolve", "input_gradient", "kernel_gradient"]
-
-Product = Callable[[jax.Array, jax.Array, Geometry], jax.Array]
 
 # Groups are merged until a block has about this many channels: enough to keep a matrix product
 # busy, and few enough that the zeros in a block-diagonal kernel cost little.
@@ -32,19 +31,6 @@ BLOCK_CHANNELS = 64
 DEPTHWISE_OUTPUTS = 4
 # The taps along a row are laid side by side into one matrix product up to this many columns.
 ROW_COLUMNS = 512
-
-
-def in_single_precision(product: Product) -> Product:
-    """Let 16-bit operands be multiplied and summed in float32."""
-
-    @functools.wraps(product)
-    def widened(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
-        if a.dtype.itemsize >= 4:
-            return product(a, b, geometry)
-        wide = product(a.astype(jnp.float32), b.astype(jnp.float32), geometry)
-        return wide.astype(a.dtype)
-
-    return widened
 
 
 @in_single_precision

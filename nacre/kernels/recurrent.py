@@ -22,6 +22,7 @@ from jax import lax
 from nacre.kernels.linear import linear
 from nacre.kernels.native_recurrent import Recurrence, recurrence
 from nacre.kernels.selection import native
+from nacre.kernels.widening import fits_float32
 
 __all__ = ["gru", "lstm", "simple_rnn"]
 
@@ -307,7 +308,8 @@ def _native(cell: Cell, go_backwards: bool, unroll: int | bool, arrays: Any) -> 
     if name is None or activation is None or ACTIVATION_NAMES.get(gates) != "sigmoid":
         return None
     *others, _, dropout = arrays  # the mask may be of any type
-    if any(a.dtype != jnp.float32 for a in jax.tree.leaves((others, dropout))):
+    types = {a.dtype for a in jax.tree.leaves((others, dropout))}
+    if len(types) > 1 or not all(map(fits_float32, types)):
         return None
     if any(a.size == 0 for a in jax.tree.leaves(arrays)):
         return None
