@@ -5,6 +5,9 @@ Example:
     >>> mixed_precision.set_global_policy("mixed_bfloat16")
     >>> mixed_precision.global_policy().compute_dtype
     'bfloat16'
+    >>> mixed_precision.set_global_policy("bf16x3")  # float32; products within 1e-5
+    >>> mixed_precision.global_policy().compute_dtype
+    'float32'
     >>> mixed_precision.set_global_policy("float32")
 """
 

@@ -43,3 +43,15 @@ def test_policies():
     assert (policy.compute_dtype, policy.variable_dtype) == ("bfloat16", "float32")
     mixed_precision.set_global_policy(mixed_precision.Policy("float32"))
     assert config.dtype_policy().compute_dtype == "float32"
+
+
+def test_a_policy_may_loosen_products():
+    config.set_dtype_policy("bf16x3")
+    policy = config.dtype_policy()
+    assert (policy.name, policy.precision) == ("bf16x3", "bf16x3")
+    assert (policy.compute_dtype, policy.variable_dtype) == ("float32", "float32")
+    assert config.floatx() == "float32"
+    assert repr(policy) == "DTypePolicy('bf16x3')"
+    assert mixed_precision.Policy("mixed_bfloat16").precision == "float32"
+    with pytest.raises(ArgumentError, match="bf16x3"):
+        config.set_dtype_policy("mixed_bf16x3")

@@ -2,12 +2,23 @@
 
 A policy has two types: the one weights are stored in and the one arithmetic is done in.
 ``mixed_bfloat16`` stores float32 and computes in bfloat16. The rules of promotion are JAX's.
+
+A policy may also loosen the precision of products of float32 numbers. ``bf16x3`` lets them be made
+of bfloat16 units, each number as the sum of two::
+
+    high(a) = bfloat16(a)        low(a) = bfloat16(a - high(a))
+    a b ~ high(a) high(b) + high(a) low(b) + low(a) high(b)        summed in float32
+
+with a relative error of about 1e-5. It is a permission: what has no such units, or is faster
+without, multiplies in float32.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,13 +31,17 @@ __all__ = [
     "dtype_policy",
     "epsilon",
     "floatx",
+    "in_precision",
     "is_floating",
+    "precision",
     "set_dtype_policy",
     "set_epsilon",
     "set_floatx",
 ]
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
+THREE_PRODUCTS = "BF16_BF16_F32_X3"  # JAX's name for bf16x3
+SETTING = "jax_default_matmul_precision"
 
 
 @register("dtype_policy")
@@ -35,20 +50,24 @@ class DTypePolicy(Configurable):
 
     Args:
         name: a floating-point type such as ``"float32"`` for both, or ``"mixed_bfloat16"`` or
-            ``"mixed_float16"`` for float32 weights and 16-bit arithmetic.
+            ``"mixed_float16"`` for float32 weights and 16-bit arithmetic, or ``"bf16x3"`` for
+            float32 with products that may be made of bfloat16 units.
     """
 
     def __init__(self, name: str) -> None:
         base = name.removeprefix("mixed_") if isinstance(name, str) else name
+        self.precision = "bf16x3" if name == "bf16x3" else "float32"  # of float32 products
+        if name == "bf16x3":
+            base = name = "float32"
         if base not in FLOATING or (base != name and base not in ("float16", "bfloat16")):
             raise ArgumentError(
                 explain(
                     "Unknown precision policy.",
-                    expected=", ".join((*FLOATING, "mixed_bfloat16", "mixed_float16")),
+                    expected=", ".join((*FLOATING, "mixed_bfloat16", "mixed_float16", "bf16x3")),
                     received=repr(name),
                 )
             )
-        self.name = name
+        self.name = name if self.precision == "float32" else self.precision
         self.compute_dtype: str = base
         self.variable_dtype: str = "float32" if base != name else base
 
@@ -87,6 +106,26 @@ def as_policy(policy: Any) -> DTypePolicy:
             return DTypePolicy(policy)
         return _policy
     return DTypePolicy(policy)
+
+
+def precision(dtype: Any) -> str:
+    """How exact products of this type must be where this is called: ``"float32"`` or ``"bf16x3"``.
+
+    The second stands for float32 alone; of other types, products are as exact as the type.
+    """
+    is_loose = getattr(jax.config, SETTING) == THREE_PRODUCTS
+    return "bf16x3" if is_loose and jnp.dtype(dtype) == jnp.float32 else "float32"
+
+
+def in_precision(policy: DTypePolicy) -> contextlib.AbstractContextManager[None]:
+    """Let products inside be as exact as the policy asks.
+
+    The setting is JAX's own, so JAX traces anew what depends on it, and XLA's products follow it.
+    """
+    is_loose = getattr(jax.config, SETTING) == THREE_PRODUCTS
+    if is_loose == (policy.precision == "bf16x3"):
+        return contextlib.nullcontext()
+    return jax.default_matmul_precision(None if is_loose else THREE_PRODUCTS)
 
 
 def floatx() -> str:

@@ -16,7 +16,7 @@ from jax.core import Tracer
 
 from nacre.core import random, symbolic
 from nacre.core.configurable import Configurable
-from nacre.core.dtypes import DTypePolicy, as_policy, is_floating
+from nacre.core.dtypes import DTypePolicy, as_policy, in_precision, is_floating
 from nacre.core.errors import ArgumentError, BuildError, PurityError, ShapeError, explain
 from nacre.core.failures import LayerError, fail, shape_text
 from nacre.core.registry import resolve, snake_case
@@ -98,7 +98,7 @@ class Layer(Configurable):
     Args:
         name: the layer's name; numbered automatically within a model if not given.
         trainable: whether an optimizer may change its weights.
-        dtype: a data type or precision policy such as ``"mixed_bfloat16"``.
+        dtype: a data type or precision policy such as ``"mixed_bfloat16"`` or ``"bf16x3"``.
         activity_regularizer: a penalty on the output, added to the loss, averaged over the batch.
         input_shape: the shape of one example, for the first layer of a ``Sequential``.
         input_dim: the same for examples that are vectors: ``input_shape=(input_dim,)``.
@@ -407,7 +407,8 @@ class Layer(Configurable):
             self._build_once(args)
             if scope.probe is not None:
                 args = scope.probe.enter(self, args)
-            outputs = self.call(*args, **kwargs)
+            with in_precision(self._internals.policy):
+                outputs = self.call(*args, **kwargs)
             if outputs is None:
                 raise LayerError(
                     explain(

@@ -14,4 +14,4 @@ from nacre.kernels.normalization import batch_normalization as batch_normalizati
 from nacre.kernels.pooled_convolution import convolution_max_pool as convolution_max_pool
 from nacre.kernels.pooling import average_pool as average_pool, max_pool as max_pool
 from nacre.kernels.recurrent import gru as gru, lstm as lstm, simple_rnn as simple_rnn
-from nacre.kernels.selection import in_use as in_use
+from nacre.kernels.selection import bfloat16_units as bfloat16_units, in_use as in_use

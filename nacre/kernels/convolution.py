@@ -28,6 +28,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from nacre.core.dtypes import precision
 from nacre.core.errors import ShapeError, explain
 from nacre.kernels import native_convolution as native, portable
 from nacre.kernels.geometry import Geometry, padding_amounts, per_axis
@@ -131,6 +132,7 @@ def convolution_transpose(
                 received=f"outputs of size {x.shape[1:-1]}",
             )
         )
+    geometry = replace(geometry, precision=precision(x.dtype))
     return _input_gradient.bind(*vary_alike((x, kernel)), geometry=geometry)
 
 
@@ -147,7 +149,7 @@ def geometry_of(
     image, window = x.shape[1:-1], kernel.shape[:-2]
     geometry = _geometry(image, window, strides, padding, dilation, groups)
     geometry.require_output()
-    return geometry
+    return replace(geometry, precision=precision(x.dtype))
 
 
 def _check(x: jax.Array, kernel: jax.Array, inputs: int, groups: int) -> None:
@@ -190,6 +192,9 @@ def _geometry(
 
 # XLA's own forms
 
+# HIGH is three products of bfloat16 on a TPU. XLA has no such convolution for a GPU.
+XLA_PRECISION = {"float32": None, "bf16x3": lax.Precision.HIGH}
+
 
 def _xla_convolve(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     axes = "DHW"[-geometry.rank :]
@@ -201,6 +206,7 @@ def _xla_convolve(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Ar
         rhs_dilation=geometry.dilation,
         dimension_numbers=(f"N{axes}C", f"{axes}IO", f"N{axes}C"),
         feature_group_count=geometry.groups,
+        precision=XLA_PRECISION[geometry.precision],
     )
 
 

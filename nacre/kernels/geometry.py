@@ -70,6 +70,7 @@ class Geometry:
         spread: the distance between the image's elements, with zeros between them. It is 1 but in
             the gradient of a convolution with strides.
         groups: the channels fall into as many groups that do not mix.
+        precision: how exact products must be, ``"float32"`` or ``"bf16x3"``.
     """
 
     image: tuple[int, ...]
@@ -79,6 +80,7 @@ class Geometry:
     dilation: tuple[int, ...]
     spread: tuple[int, ...]
     groups: int = 1
+    precision: str = "float32"
 
     @property
     def rank(self) -> int:
@@ -110,7 +112,14 @@ class Geometry:
             pairs.append((first, size + reach - extent(count, stride) - first))
         ones = (1,) * self.rank
         return Geometry(
-            self.output, self.window, ones, tuple(pairs), self.dilation, self.strides, self.groups
+            self.output,
+            self.window,
+            ones,
+            tuple(pairs),
+            self.dilation,
+            self.strides,
+            self.groups,
+            self.precision,
         )
 
     def require_output(self) -> None:

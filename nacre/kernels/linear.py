@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from nacre.core.dtypes import precision
 from nacre.kernels import selection
 from nacre.kernels.meanings import MEANINGS
 from nacre.kernels.operation import vary_alike
@@ -28,6 +29,8 @@ __all__ = ["linear", "product"]
 # Products of fewer multiplications are left to XLA, which needs no call for them. It is slow where
 # the first matrix is transposed.
 SMALLEST, SMALLEST_TRANSPOSED = 2**21, 2**19
+
+XLA_PRECISION = {"float32": None, "bf16x3": lax.DotAlgorithmPreset.BF16_BF16_F32_X3}
 
 
 def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
@@ -59,79 +62,88 @@ def product(
     a: Matrix, b: Matrix, *, a_transposed: bool = False, b_transposed: bool = False
 ) -> Matrix:
     """The product of two matrices, either of which may be stored transposed."""
-    at = {"a_transposed": a_transposed, "b_transposed": b_transposed}
-    large = _multiplications(a, b, **at) >= SMALLEST_TRANSPOSED
+    at = At(a_transposed, b_transposed, precision(jnp.result_type(a, b)))
+    large = _multiplications(a, b, at) >= SMALLEST_TRANSPOSED
     if large and a.dtype == b.dtype and fits_float32(a.dtype):
-        return _product.bind(*vary_alike((a, b)), **at)
-    return _by_xla(a, b, **at)
+        return _product.bind(*vary_alike((a, b)), at=at)
+    return _by_xla(a, b, at)
 
 
-def _multiplications(a: Matrix, b: Matrix, a_transposed: bool, b_transposed: bool) -> int:
-    return a.size * b.shape[0 if b_transposed else 1]
+class At(NamedTuple):
+    """What is known of a product where the program is compiled, but for the matrices."""
+
+    a_transposed: bool
+    b_transposed: bool
+    precision: str  # "float32", or "bf16x3" where it may be made of bfloat16 units
 
 
-def _by_xla(a: Matrix, b: Matrix, a_transposed: bool, b_transposed: bool) -> Matrix:
-    contracted = ((0 if a_transposed else 1,), (1 if b_transposed else 0,))
-    return lax.dot_general(a, b, (contracted, ((), ())))
+def _multiplications(a: Matrix, b: Matrix, at: At) -> int:
+    return a.size * b.shape[0 if at.b_transposed else 1]
+
+
+def _by_xla(a: Matrix, b: Matrix, at: At) -> Matrix:
+    contracted = ((0 if at.a_transposed else 1,), (1 if at.b_transposed else 0,))
+    return lax.dot_general(a, b, (contracted, ((), ())), precision=XLA_PRECISION[at.precision])
 
 
 @in_single_precision
-def _on_cpu(a: Matrix, b: Matrix, a_transposed: bool, b_transposed: bool) -> Matrix:
-    smallest = SMALLEST_TRANSPOSED if a_transposed else SMALLEST
-    large = _multiplications(a, b, a_transposed, b_transposed) >= smallest
-    if not large or selection.native().library is None:
-        return _by_xla(a, b, a_transposed, b_transposed)
-    shape = jax.ShapeDtypeStruct(_shape(a, b, a_transposed, b_transposed), jnp.float32)
+def _on_cpu(a: Matrix, b: Matrix, at: At) -> Matrix:
+    smallest = SMALLEST_TRANSPOSED if at.a_transposed else SMALLEST
+    if _multiplications(a, b, at) < smallest or selection.native().library is None:
+        return _by_xla(a, b, at)
     return selection.call(
-        "product", shape, a, b, a_transposed=a_transposed, b_transposed=b_transposed
+        "product",
+        jax.ShapeDtypeStruct(_shape(a, b, at), jnp.float32),
+        a,
+        b,
+        a_transposed=at.a_transposed,
+        b_transposed=at.b_transposed,
     )
 
 
-def _shape(a: Any, b: Any, a_transposed: bool, b_transposed: bool) -> tuple[int, int]:
-    return a.shape[1 if a_transposed else 0], b.shape[0 if b_transposed else 1]
+def _shape(a: Any, b: Any, at: At) -> tuple[int, int]:
+    return a.shape[1 if at.a_transposed else 0], b.shape[0 if at.b_transposed else 1]
 
 
 _product = Primitive("matrix_product")
 MEANINGS["matrix_product"] = _by_xla
-_product.def_abstract_eval(lambda a, b, **at: a.update(shape=_shape(a, b, **at), weak_type=False))
-_product.def_impl(jax.jit(_product.bind, static_argnames=("a_transposed", "b_transposed")))
+_product.def_abstract_eval(lambda a, b, at: a.update(shape=_shape(a, b, at), weak_type=False))
+_product.def_impl(jax.jit(_product.bind, static_argnames="at"))
 mlir.register_lowering(_product, mlir.lower_fun(_by_xla, multiple_results=False))
 mlir.register_lowering(_product, mlir.lower_fun(_on_cpu, multiple_results=False), platform="cpu")
 
 
-def _gradient_a(c: Matrix, a: Any, b: Matrix, a_transposed: bool, b_transposed: bool) -> Matrix:
+def _gradient_a(c: Matrix, a: Any, b: Matrix, at: At) -> Matrix:
     """``c b'`` for ``c = a b``, or ``b c'`` where a is stored transposed."""
-    if a_transposed:
-        return _product.bind(b, c, a_transposed=b_transposed, b_transposed=True)
-    return _product.bind(c, b, a_transposed=False, b_transposed=not b_transposed)
+    if at.a_transposed:
+        return _product.bind(b, c, at=At(at.b_transposed, True, at.precision))
+    return _product.bind(c, b, at=At(False, not at.b_transposed, at.precision))
 
 
-def _gradient_b(c: Matrix, a: Matrix, b: Any, a_transposed: bool, b_transposed: bool) -> Matrix:
+def _gradient_b(c: Matrix, a: Matrix, b: Any, at: At) -> Matrix:
     """``a' c`` for ``c = a b``, or ``c' a`` where b is stored transposed."""
-    if b_transposed:
-        return _product.bind(c, a, a_transposed=True, b_transposed=a_transposed)
-    return _product.bind(a, c, a_transposed=not a_transposed, b_transposed=False)
+    if at.b_transposed:
+        return _product.bind(c, a, at=At(True, at.a_transposed, at.precision))
+    return _product.bind(a, c, at=At(not at.a_transposed, False, at.precision))
 
 
 ad.defbilinear(_product, _gradient_a, _gradient_b)
 
 
-def _map(
-    operands: Sequence[Matrix], axes: Sequence[int | None], a_transposed: bool, b_transposed: bool
-) -> tuple[jax.Array, int]:
+def _map(operands: Sequence[Matrix], axes: Sequence[int | None], at: At) -> tuple[jax.Array, int]:
     (a, b), (axis_a, axis_b) = operands, axes
-    at = {"a_transposed": a_transposed, "b_transposed": b_transposed}
     if axis_b is None:
-        a, size = _merged(a, axis_a, 1 if a_transposed else 0)
-        c = _product.bind(a, b, **at)
+        a, size = _merged(a, axis_a, 1 if at.a_transposed else 0)
+        c = _product.bind(a, b, at=at)
         return c.reshape(size, -1, c.shape[1]), 0
     if axis_a is None:
-        b, size = _merged(b, axis_b, 0 if b_transposed else 1)
-        c = _product.bind(a, b, **at)
+        b, size = _merged(b, axis_b, 0 if at.b_transposed else 1)
+        c = _product.bind(a, b, at=at)
         return c.reshape(c.shape[0], size, -1), 1
-    contracted = ((1 if a_transposed else 2,), (2 if b_transposed else 1,))
+    contracted = ((1 if at.a_transposed else 2,), (2 if at.b_transposed else 1,))
     a, b = jnp.moveaxis(a, axis_a, 0), jnp.moveaxis(b, axis_b, 0)
-    return lax.dot_general(a, b, (contracted, ((0,), (0,)))), 0
+    numbers = (contracted, ((0,), (0,)))
+    return lax.dot_general(a, b, numbers, precision=XLA_PRECISION[at.precision]), 0
 
 
 def _merged(a: jax.Array, mapped: Any, axis: int) -> tuple[Matrix, int]:

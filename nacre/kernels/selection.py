@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-__all__ = ["Native", "call", "in_use", "native"]
+__all__ = ["Native", "bfloat16_units", "call", "in_use", "native"]
 
 
 class Native(NamedTuple):
@@ -104,3 +104,10 @@ def in_use() -> dict[str, str]:
     if kernels.library is None:
         return {"name": "portable", "reason": f"native kernels are not used: {kernels.reason}"}
     return {"name": "native", "reason": f"compiled C++ for {kernels.name}"}
+
+
+def bfloat16_units() -> str:
+    """What serves products that may be made of bfloat16 units, as ``nacre info`` shows it."""
+    if jax.default_backend() != "cpu":
+        return "XLA's products of this precision"
+    return "computed in float32, which is more exact: no units for bfloat16 are in use"

@@ -34,6 +34,7 @@ def describe_machine() -> dict[str, str]:
         "CPU threads": _threads(),
         "devices": ", ".join(_device(device) for device in jax.devices()),
         "kernels": f"{in_use['name']}: {in_use['reason']}",
+        "bf16x3": kernels.bfloat16_units(),
     }
 
 
