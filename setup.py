@@ -12,6 +12,7 @@ from pathlib import Path
 import jaxlib
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 SOURCES = Path("nacre/kernels/src")
 COMMON = [
@@ -25,31 +26,44 @@ COMMON = [
     "-fno-tree-slp-vectorize",  # it keeps addresses in registers that a tile needs for numbers
 ]
 AVX2 = ["-mavx2", "-mfma"]
+AVX512 = [
+    *AVX2,
+    "-mavx512f",
+    "-mavx512vl",
+    "-mavx512bw",
+    "-mavx512dq",
+    "-mprefer-vector-width=512",
+]
 FLAGS = {  # each unit is compiled for its instruction set, the others for any x86-64
     "avx2.cc": AVX2,
-    "avx512.cc": [
-        *AVX2,
-        "-mavx512f",
-        "-mavx512vl",
-        "-mavx512bw",
-        "-mavx512dq",
-        "-mprefer-vector-width=512",
-    ],
+    "avx512.cc": AVX512,
+    "amx.cc": [*AVX512, "-mavx512bf16", "-Wno-maybe-uninitialized"],  # GCC 12 warns of its own
 }
+OPTIONAL = {"amx.cc"}  # without its flags, a unit that has no kernels
 
 
 class BuildKernels(build_ext):
     """Compiles each unit with its own flags."""
 
     def build_extension(self, extension: Extension) -> None:
-        def compiled(source: str) -> list[str]:
+        def compiled_with(flags: list[str], source: str) -> list[str]:
             return self.compiler.compile(
                 [source],
                 output_dir=self.build_temp,
                 include_dirs=extension.include_dirs,
-                extra_postargs=[*COMMON, *FLAGS.get(Path(source).name, [])],
+                extra_postargs=[*COMMON, *flags],
                 depends=extension.depends,
             )
+
+        def compiled(source: str) -> list[str]:
+            name = Path(source).name
+            try:
+                return compiled_with(FLAGS.get(name, []), source)
+            except CompileError:
+                if name not in OPTIONAL:
+                    raise
+                self.warn(f"{name} is built without kernels: the compiler lacks what it needs")
+                return compiled_with([], source)
 
         with ThreadPoolExecutor() as pool:
             objects = list(itertools.chain.from_iterable(pool.map(compiled, extension.sources)))

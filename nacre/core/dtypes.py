@@ -109,10 +109,13 @@ def as_policy(policy: Any) -> DTypePolicy:
 
 
 def precision(dtype: Any) -> str:
-    """How exact products of this type must be where this is called: ``"float32"`` or ``"bf16x3"``.
+    """What products of this type may be made of, where this is called.
 
-    The second stands for float32 alone; of other types, products are as exact as the type.
+    ``"bfloat16"`` for that type, ``"bf16x3"`` for float32 where the policy says so, and else
+    ``"float32"``: they are as exact as the type.
     """
+    if jnp.dtype(dtype) == jnp.bfloat16:
+        return "bfloat16"
     is_loose = getattr(jax.config, SETTING) == THREE_PRODUCTS
     return "bf16x3" if is_loose and jnp.dtype(dtype) == jnp.float32 else "float32"
 

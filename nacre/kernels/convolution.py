@@ -193,7 +193,7 @@ def _geometry(
 # XLA's own forms
 
 # HIGH is three products of bfloat16 on a TPU. XLA has no such convolution for a GPU.
-XLA_PRECISION = {"float32": None, "bf16x3": lax.Precision.HIGH}
+XLA_PRECISION = {"float32": None, "bfloat16": None, "bf16x3": lax.Precision.HIGH}
 
 
 def _xla_convolve(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:

@@ -70,7 +70,7 @@ class Geometry:
         spread: the distance between the image's elements, with zeros between them. It is 1 but in
             the gradient of a convolution with strides.
         groups: the channels fall into as many groups that do not mix.
-        precision: how exact products must be, ``"float32"`` or ``"bf16x3"``.
+        precision: ``"float32"``, or ``"bfloat16"`` or ``"bf16x3"``, what units for bfloat16 may do.
     """
 
     image: tuple[int, ...]

@@ -30,7 +30,11 @@ __all__ = ["linear", "product"]
 # the first matrix is transposed.
 SMALLEST, SMALLEST_TRANSPOSED = 2**21, 2**19
 
-XLA_PRECISION = {"float32": None, "bf16x3": lax.DotAlgorithmPreset.BF16_BF16_F32_X3}
+XLA_PRECISION = {
+    "float32": None,
+    "bfloat16": None,
+    "bf16x3": lax.DotAlgorithmPreset.BF16_BF16_F32_X3,
+}
 
 
 def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
@@ -74,7 +78,7 @@ class At(NamedTuple):
 
     a_transposed: bool
     b_transposed: bool
-    precision: str  # "float32", or "bf16x3" where it may be made of bfloat16 units
+    precision: str  # "float32", or "bfloat16" or "bf16x3", what units for bfloat16 may do
 
 
 def _multiplications(a: Matrix, b: Matrix, at: At) -> int:
@@ -98,6 +102,7 @@ def _on_cpu(a: Matrix, b: Matrix, at: At) -> Matrix:
         b,
         a_transposed=at.a_transposed,
         b_transposed=at.b_transposed,
+        parts=selection.PARTS[at.precision],
     )
 
 

@@ -89,6 +89,7 @@ def _call(
         jax.ShapeDtypeStruct(with_two, jnp.float32),
         *operands,
         groups=np.int64(geometry.groups),
+        parts=selection.PARTS[geometry.precision],
         **settings(geometry),
         **attributes,
     )

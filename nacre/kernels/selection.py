@@ -3,7 +3,8 @@
 The native kernels are a library of C++ functions that XLA calls through its foreign-function
 interface (``src/``). It is built with the package where there is a compiler, and used on x86-64
 processors with AVX2 or AVX-512. ``NACRE_KERNELS=off`` leaves it out, ``NACRE_KERNELS=avx2`` keeps
-it from using AVX-512, and ``NACRE_THREADS`` limits the threads its kernels use.
+it from using AVX-512, ``NACRE_KERNELS=amx`` lets it use AMX where bfloat16 is asked for, and
+``NACRE_THREADS`` limits the threads its kernels use.
 """
 
 from __future__ import annotations
@@ -16,8 +17,13 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 __all__ = ["Native", "bfloat16_units", "call", "in_use", "native"]
+
+
+# How many bfloat16 numbers may stand for one operand of a product; 0 for none.
+PARTS = {"float32": np.int64(0), "bfloat16": np.int64(1), "bf16x3": np.int64(2)}
 
 
 class Native(NamedTuple):
@@ -26,6 +32,7 @@ class Native(NamedTuple):
     library: ctypes.CDLL | None
     name: str  # of the instruction set
     reason: str
+    tiles: str = ""  # what multiplies bfloat16, if it is in use
 
 
 @functools.cache
@@ -44,11 +51,13 @@ def native() -> Native:
         name = library.nacre_kernels_name()
         if name is None:
             return Native(None, "", "this processor lacks AVX2")
+        library.nacre_tile_kernels_name.restype = ctypes.c_char_p
+        tiles = library.nacre_tile_kernels_name() or b""
         library.nacre_limit_threads(int(os.environ.get("NACRE_THREADS", "0")))
         _register(library)
     except Exception as error:  # built for another JAX, say: slower, but it works
         return Native(None, "", f"they could not be loaded: {error}")
-    return Native(library, name.decode(), "")
+    return Native(library, name.decode(), "", tiles.decode())
 
 
 HANDLERS = (
@@ -110,4 +119,8 @@ def bfloat16_units() -> str:
     """What serves products that may be made of bfloat16 units, as ``nacre info`` shows it."""
     if jax.default_backend() != "cpu":
         return "XLA's products of this precision"
-    return "computed in float32, which is more exact: no units for bfloat16 are in use"
+    if native().tiles:
+        return native().tiles
+    asked = os.environ.get("NACRE_KERNELS", "").lower().startswith("amx")
+    why = "NACRE_KERNELS=amx finds none that can be used" if asked else "no units for it are in use"
+    return f"computed in float32, which is more exact: {why}"

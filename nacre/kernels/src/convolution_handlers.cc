@@ -25,30 +25,55 @@ ConvolutionShape shape_of(const Image& image, const Kernel& kernel, const Output
           {before[0], before[1]}};
 }
 
+const TileKernels* tiles_for(const ConvolutionShape& shape, int64_t parts) {
+  const TileKernels* tiles = tile_kernels(parts);
+  return tiles && tiles->serves(shape) ? tiles : nullptr;
+}
+
 ffi::Error convolve(ffi::ThreadPool pool, Images x, Images kernel, Bias bias, ImagesOut y,
-                    Pair strides, Pair dilation, Pair before, int64_t groups, bool relu) {
+                    Pair strides, Pair dilation, Pair before, int64_t groups, int64_t parts,
+                    bool relu) {
   Pool workers(pool);
+  const ConvolutionShape shape = shape_of(x, kernel, *y, strides, dilation, before, groups);
   const Finish finish = {bias.element_count() ? bias.typed_data() : nullptr, relu};
-  kernels()->convolve(shape_of(x, kernel, *y, strides, dilation, before, groups), finish,
-                      x.typed_data(), kernel.typed_data(), y->typed_data(), workers);
+  const float *from = x.typed_data(), *weights = kernel.typed_data();
+  if (const TileKernels* tiles = tiles_for(shape, parts)) {
+    tiles->convolve(shape, static_cast<int>(parts), finish, from, weights, y->typed_data(),
+                    workers);
+  } else {
+    kernels()->convolve(shape, finish, from, weights, y->typed_data(), workers);
+  }
   return ffi::Error::Success();
 }
 
 ffi::Error input_gradient(ffi::ThreadPool pool, Images cotangent, Images kernel, ImagesOut x,
-                          Pair strides, Pair dilation, Pair before, int64_t groups) {
+                          Pair strides, Pair dilation, Pair before, int64_t groups,
+                          int64_t parts) {
   Pool workers(pool);
-  kernels()->input_gradient(shape_of(*x, kernel, cotangent, strides, dilation, before, groups),
-                            cotangent.typed_data(), kernel.typed_data(), x->typed_data(),
-                            workers);
+  const ConvolutionShape shape =
+      shape_of(*x, kernel, cotangent, strides, dilation, before, groups);
+  const float *from = cotangent.typed_data(), *weights = kernel.typed_data();
+  if (const TileKernels* tiles = tiles_for(shape, parts)) {
+    tiles->input_gradient(shape, static_cast<int>(parts), from, weights, x->typed_data(), workers);
+  } else {
+    kernels()->input_gradient(shape, from, weights, x->typed_data(), workers);
+  }
   return ffi::Error::Success();
 }
 
 ffi::Error kernel_gradient(ffi::ThreadPool pool, Images x, Images cotangent, ImagesOut kernel,
-                           Pair strides, Pair dilation, Pair before, int64_t groups) {
+                           Pair strides, Pair dilation, Pair before, int64_t groups,
+                           int64_t parts) {
   Pool workers(pool);
-  kernels()->kernel_gradient(shape_of(x, *kernel, cotangent, strides, dilation, before, groups),
-                             x.typed_data(), cotangent.typed_data(), kernel->typed_data(),
-                             workers);
+  const ConvolutionShape shape =
+      shape_of(x, *kernel, cotangent, strides, dilation, before, groups);
+  const float *from = x.typed_data(), *change = cotangent.typed_data();
+  if (const TileKernels* tiles = tiles_for(shape, parts)) {
+    tiles->kernel_gradient(shape, static_cast<int>(parts), from, change, kernel->typed_data(),
+                           workers);
+  } else {
+    kernels()->kernel_gradient(shape, from, change, kernel->typed_data(), workers);
+  }
   return ffi::Error::Success();
 }
 
@@ -99,7 +124,8 @@ auto with_geometry(Binding binding) {
       .template Attr<Pair>("strides")
       .template Attr<Pair>("dilation")
       .template Attr<Pair>("before")
-      .template Attr<int64_t>("groups");
+      .template Attr<int64_t>("groups")
+      .template Attr<int64_t>("parts");
 }
 
 }  // namespace

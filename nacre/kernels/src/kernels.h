@@ -141,7 +141,23 @@ struct Kernels {
   bool (*all_finite)(const Parameters&, Workers&);
 };
 
+// Products with operands rounded to bfloat16 and sums in float32: with one part, of numbers that are
+// bfloat16 already; with two, each a sum of two bfloat16 numbers.
+struct TileKernels {
+  const char* name;
+  void (*product)(const ProductShape&, int parts, const float* a, const float* b, float* c,
+                  Workers&);
+  bool (*serves)(const ConvolutionShape&);  // whether the others take it
+  void (*convolve)(const ConvolutionShape&, int parts, const Finish&, const float* x,
+                   const float* kernel, float* y, Workers&);
+  void (*input_gradient)(const ConvolutionShape&, int parts, const float* cotangent,
+                         const float* kernel, float* x, Workers&);
+  void (*kernel_gradient)(const ConvolutionShape&, int parts, const float* x,
+                          const float* cotangent, float* kernel, Workers&);
+};
+
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
+const TileKernels* amx_kernels(bool emulated);  // nullptr: not built
 
 }  // namespace nacre
