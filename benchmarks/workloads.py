@@ -38,6 +38,7 @@ class Workload:
         epochs: the length of one measured run.
         fresh: whether each round starts a new process, or takes turns in one that is warm.
         rounds: measurements of each framework.
+        precision: of the arithmetic; with ``"mixed_bfloat16"``, PyTorch's is autocast's.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Workload:
     epochs: int
     fresh: bool = False
     rounds: int = 7
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,26 @@ WORKLOADS = {
             ("nacre", *KERNEL_PEERS), VGG_16, "photos", 16, "sgd", 4, 1, rounds=5,
         ),
         Workload(
+            "mlp_bf16", "mlp in mixed bfloat16", "steps",
+            ("nacre", *KERNEL_PEERS), DEMO, "digits", None, "rmsprop", 128, 1,
+            rounds=5, precision="mixed_bfloat16",
+        ),
+        Workload(
+            "convnet_bf16", "convnet in mixed bfloat16", "steps",
+            ("nacre", *KERNEL_PEERS), CONVNET, "images", 2560, "rmsprop", 128, 1,
+            rounds=5, precision="mixed_bfloat16",
+        ),
+        Workload(
+            "resnet18_bf16", "resnet18 in mixed bfloat16", "steps",
+            ("nacre", *KERNEL_PEERS), RESNET_18, "thumbnails", 320, "sgd", 32, 1,
+            rounds=5, precision="mixed_bfloat16",
+        ),
+        Workload(
+            "vgg16_bf16", "vgg16 in mixed bfloat16", "steps",
+            ("nacre", *KERNEL_PEERS), VGG_16, "photos", 16, "sgd", 4, 1,
+            rounds=5, precision="mixed_bfloat16",
+        ),
+        Workload(
             "cold_start", "from import to the end of five epochs of MNIST and the test",
             "cold_start", ("nacre", *HIGH_LEVEL, "torch", "jax"), DEMO, "digits", None,
             "rmsprop", 128, 5, fresh=True, rounds=5,
@@ -196,6 +218,10 @@ GOALS = (
     Goal("separable", "ms a step", KERNEL_PEERS, 0.80),
     Goal("resnet18", "ms a step", KERNEL_PEERS, 0.85),
     Goal("vgg16", "ms a step", KERNEL_PEERS, 0.90),
+    Goal("mlp_bf16", "ms a step", KERNEL_PEERS, 0.55),
+    Goal("convnet_bf16", "ms a step", KERNEL_PEERS, 0.55),
+    Goal("resnet18_bf16", "ms a step", KERNEL_PEERS, 0.65),
+    Goal("vgg16_bf16", "ms a step", KERNEL_PEERS, 0.70),
     Goal("cold_start", "s in all", ("keras_jax",), 0.80),
     Goal("cold_start", "s in all", ("keras_tensorflow", "keras_torch", "lightning"), 0.60),
     Goal("warm_cache", "s in all", ("keras_jax",), 0.50),

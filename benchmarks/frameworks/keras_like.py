@@ -61,6 +61,7 @@ def residual(x: Any, filters: int, stride: int) -> Any:
 class Network:
     def __init__(self, workload: Workload, input_shape: tuple[int, ...]) -> None:
         self.batch_size = workload.batch_size
+        library.config.set_dtype_policy(workload.precision)
         inputs = y = library.Input(input_shape)
         for layer in workload.layers:
             y = applied(y, *layer)

@@ -115,6 +115,7 @@ def build_optimizer(name: str, parameters: Any) -> torch.optim.Optimizer:
 class Network:
     def __init__(self, workload: Workload, input_shape: tuple[int, ...]) -> None:
         self.batch_size = workload.batch_size
+        self.mixed = workload.precision == "mixed_bfloat16"
         self.network = build_network(workload, input_shape)
         self.optimizer = build_optimizer(workload.optimizer, self.network.parameters())
         self.forward: Any = self.network
@@ -127,8 +128,9 @@ class Network:
             right = torch.zeros((), dtype=torch.long)
             for rows in torch.randperm(len(x)).split(self.batch_size):
                 inputs, labels = x[rows], y[rows]
-                logits = self.forward(inputs)
-                loss = nn.functional.cross_entropy(logits, labels)
+                with torch.autocast("cpu", torch.bfloat16, enabled=self.mixed):
+                    logits = self.forward(inputs)
+                    loss = nn.functional.cross_entropy(logits, labels)
                 self.optimizer.zero_grad()
                 loss.backward()
                 self.optimizer.step()
