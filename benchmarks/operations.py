@@ -175,7 +175,8 @@ def peak() -> float:
     return 2 * size**3 / best / 1e9
 
 
-def measure(case: Case, passes: list[str], best: float, repeats: int) -> None:
+def measure(case: Case, passes: list[str], best: float, repeats: int) -> list[float]:
+    """Print a row for each pass; the ratios."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((case.batch, case.height, case.width, case.inputs), np.float32)
     depth = case.inputs // case.groups
@@ -193,14 +194,17 @@ def measure(case: Case, passes: list[str], best: float, repeats: int) -> None:
         channels_last(kernel, (3, 2, 0, 1)),
         channels_last(change, (0, 3, 1, 2)),
     )
+    ratios = []
     for name in passes:
         a, b = in_turns([ours[name], theirs[name]], repeats)
+        ratios.append(a / b)
         rate = flops / a / 1e9
         print(
             f"{case.label():47}{name:8}{a * 1e3:9.3f}{b * 1e3:9.3f}{rate:9.1f}{rate / best:9.0%}"
             f"{a / b:9.2f}",
             flush=True,
         )
+    return ratios
 
 
 def main() -> None:
@@ -219,9 +223,13 @@ def main() -> None:
     print(f"{selection.in_use()}, torch {torch.__version__}, peak {best:.0f} GFLOP/s")
     columns = ("nacre ms", "torch ms", "GFLOP/s", "peak", "ratio")
     print(" " * 55 + "".join(f"{column:>9}" for column in columns))
+    ratios = []
     for case in CASES:
         if not options.patterns or any(p in case.label() for p in options.patterns):
-            measure(case, options.passes, best, options.repeats)
+            ratios += measure(case, options.passes, best, options.repeats)
+    slow = sum(ratio > 1.2 for ratio in ratios)
+    median, worst = statistics.median(ratios), max(ratios)
+    print(f"{len(ratios)} ratios: median {median:.2f}, worst {worst:.2f}, {slow} above 1.2")
 
 
 if __name__ == "__main__":
