@@ -60,7 +60,7 @@ def kernel_gradient(x: jax.Array, cotangent: jax.Array, geometry: Geometry) -> j
     return _call("convolution_kernel_gradient", shape, geometry, *operands, of_kernel=True)
 
 
-def serves(x: jax.Array, kernel: tuple[int, ...], geometry: Geometry) -> bool:
+def serves(x: Any, kernel: tuple[int, ...], geometry: Geometry) -> bool:
     """Whether the native kernels take this convolution."""
     return (
         selection.native().library is not None

@@ -66,7 +66,7 @@ def convolution_max_pool(
 
     Returns:
         The maxima; None where no kernel computes them in one pass, or not faster: for windows that
-        overlap, groups, other types than float32, images hardly larger than their padding, on other
+        overlap, groups, 64-bit numbers, images hardly larger than their padding, on other
         devices.
 
     Example:
@@ -79,7 +79,8 @@ def convolution_max_pool(
     geometry = geometry_of(x, kernel, strides, padding, dilation, groups)
     outputs = jax.ShapeDtypeStruct((x.shape[0], *geometry.output, kernel.shape[-1]), x.dtype)
     pool = pooling.geometry_of(outputs, pool_size, pool_strides, pool_padding)
-    if not (pooling.fits_kernel(outputs, pool) and native.serves(x, kernel.shape, geometry)):
+    wide = jax.ShapeDtypeStruct(x.shape, jnp.float32)  # as which 16-bit operands are computed with
+    if not (pooling.fits_kernel(outputs, pool) and native.serves(wide, kernel.shape, geometry)):
         return None
     if pool.window != pool.strides or math.prod(pool.window) >= MOST_PLACES or groups > 1:
         return None

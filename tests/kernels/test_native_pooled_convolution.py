@@ -172,10 +172,27 @@ def test_what_no_kernel_computes_at_once():
     assert not served(x[:, :4, :4], kernel, padding="same")
     assert not served(x[:0], kernel)
     assert not served(x, kernel[..., :3])
-    assert not served(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16))
+    with jax.enable_x64(True):
+        assert not served(jnp.asarray(x, "float64"), jnp.asarray(kernel, "float64"))
     assert not served(normal(2, 9, 8, 16), normal(3, 3, 8, 16), groups=2)
     lowered = jax.jit(functools.partial(at_once, **relu)).trace(x, kernel, bias)
     assert "nacre_" not in lowered.lower(lowering_platforms=("cuda",)).as_text()
+
+
+def test_16_bit_operands_are_rounded_once():
+    """Of whole numbers, which bfloat16 holds: then rounding moves no maximum."""
+    wide = [
+        whole_numbers(*shape) for shape in ((2, 9, 8, 16), (3, 3, 16, 32), (32,), (2, 3, 3, 32))
+    ]
+
+    @jax.jit
+    def everything(x, kernel, bias, change):
+        y, transpose = jax.vjp(functools.partial(at_once, **relu), x, kernel, bias)
+        return y, *transpose(change)
+
+    found = everything(*(jnp.asarray(a, jnp.bfloat16) for a in wide))
+    for narrow, exact in zip(found, everything(*wide), strict=True):
+        np.testing.assert_array_equal(narrow, exact.astype(jnp.bfloat16))
 
 
 SCRIPT = """

@@ -176,6 +176,6 @@ def test_in_mixed_precision_and_training():
             layers.Dense(2),
         ]
     )
-    assert calls(model)[1] == 0
+    assert calls(model)[1] == 1
     model.compile("sgd", "mse")
     model.fit(X, np.zeros((2, 2)), epochs=1, verbose=0)
