@@ -182,7 +182,7 @@ def test_what_no_kernel_computes_at_once():
 def test_16_bit_operands_are_rounded_once():
     """Of whole numbers, which bfloat16 holds: then rounding moves no maximum."""
     wide = [
-        whole_numbers(*shape) for shape in ((2, 9, 8, 16), (3, 3, 16, 32), (32,), (2, 3, 3, 32))
+        whole_numbers(*shape) for shape in ((2, 9, 8, 16), (3, 3, 16, 32), (32,), (2, 4, 4, 32))
     ]
 
     @jax.jit
