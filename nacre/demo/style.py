@@ -6,9 +6,9 @@ any colour vision can tell apart.
 
 from __future__ import annotations
 
-__all__ = ["STYLE"]
+__all__ = ["COLOURS", "STYLE"]
 
-STYLE = """
+COLOURS = """
 :root {
   color-scheme: light dark;
   --paper: #fbfaf7; --card: #ffffff; --ink: #1d2127; --quiet: #5c6470; --rule: #dfe2e6;
@@ -20,7 +20,11 @@ STYLE = """
     --blue: #56b4e9; --vermilion: #f08a3c; --green: #3fc79a; --tile: #e8eaed;
   }
 }
-* { box-sizing: border-box; }
+"""
+
+STYLE = (
+    COLOURS
+    + """* { box-sizing: border-box; }
 body {
   margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 68rem;
   background: var(--paper); color: var(--ink);
@@ -81,3 +85,4 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0;
 th { font-weight: 400; width: 11rem; min-width: 7rem; }
 tr:last-child th, tr:last-child td { border-bottom: 0; }
 """
+)
