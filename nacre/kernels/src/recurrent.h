@@ -166,6 +166,9 @@ struct Recurrent {
     return larger(1, divide_up(shape.batch, tasks));
   }
 
+  // From unit j on; of the vectors of a panel, the last ones may lie beyond all units.
+  static long units_left(const RecurrentShape& shape, long j) { return larger(0, shape.units - j); }
+
   static long padded(long units) { return divide_up(units, lanes) * lanes; }
 
   // Rows first .. first + count of `from`, an array (batch, units) or null for zeros, times
@@ -239,7 +242,7 @@ struct Recurrent {
           const long j = unit + v / Cell::used * lanes;
           const int gate = Cell::gate(v % Cell::used + shift);
           const float* row = kernel + (k * Cell::gates + gate) * shape.units;
-          store<lanes>(to, load_some<lanes>(row + j, shape.units - j));
+          store<lanes>(to, load_some<lanes>(row + j, units_left(shape, j)));
           to += lanes;
         }
       }
@@ -251,11 +254,11 @@ struct Recurrent {
         const int a = v % Cell::sums;
         V value = {};
         if (bias && a < Cell::used) {
-          value += load_some<lanes>(bias + Cell::gate(a) * shape.units + j, shape.units - j);
+          value += load_some<lanes>(bias + Cell::gate(a) * shape.units + j, units_left(shape, j));
         }
         if (bias && Cell::biases == 2 && a >= Cell::shift) {
           const float* second = bias + (Cell::gates + Cell::gate(a)) * shape.units;
-          value += load_some<lanes>(second + j, shape.units - j);
+          value += load_some<lanes>(second + j, units_left(shape, j));
         }
         store<lanes>(to + v * lanes, value);
       }
@@ -329,7 +332,7 @@ struct Recurrent {
         for (int v = 0; v < used; ++v) {
           const long j = p * panel_units + v / Cell::used * lanes;
           const float* from = sums + Cell::gate(v % Cell::used) * shape.units + j;
-          tile.c[r][v] += load_some<lanes>(from, shape.units - j);
+          tile.c[r][v] += load_some<lanes>(from, units_left(shape, j));
         }
       }
     }
