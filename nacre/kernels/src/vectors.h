@@ -42,10 +42,21 @@ NACRE_INLINE __m256i first_of_eight(long count) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane);
 }
 
-// The first `count` numbers, and zeros. What lies behind them is not touched.
+// The address sanitizer does not look into masked instructions: it is shown what they touch.
+NACRE_INLINE void show_sanitizer([[maybe_unused]] const float* numbers,
+                                 [[maybe_unused]] long count) {
+#ifdef __SANITIZE_ADDRESS__
+  for (long i = 0; i < count; ++i) {
+    [[maybe_unused]] const float touched = *static_cast<const volatile float*>(numbers + i);
+  }
+#endif
+}
+
+// The first `count` numbers, which is not negative, and zeros. What lies behind is not touched.
 template <int lanes>
 NACRE_INLINE Vector<lanes> load_some(const float* from, long count) {
   if (count >= lanes) return load<lanes>(from);
+  show_sanitizer(from, count);
 #ifdef __AVX512F__
   if constexpr (lanes == 16) return _mm512_maskz_loadu_ps((1u << count) - 1, from);
 #endif
@@ -55,6 +66,7 @@ NACRE_INLINE Vector<lanes> load_some(const float* from, long count) {
 template <int lanes>
 NACRE_INLINE void store_some(float* to, Vector<lanes> value, long count) {
   if (count >= lanes) return store<lanes>(to, value);
+  show_sanitizer(to, count);
 #ifdef __AVX512F__
   if constexpr (lanes == 16) return _mm512_mask_storeu_ps(to, (1u << count) - 1, value);
 #endif
