@@ -62,7 +62,7 @@ shapes = st.lists(st.lists(st.integers(0, 40), max_size=3), min_size=1, max_size
 
 
 @every
-@settings(deadline=None, max_examples=4)  # each shape is compiled for
+@settings(deadline=None, max_examples=2)  # each shape is compiled for
 @given(shapes=shapes)
 def test_a_compiled_update_is_that_of_the_equations(name, shapes):
     optimizer = OPTIMIZERS[name]
