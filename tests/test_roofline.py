@@ -19,7 +19,7 @@ ENTRY %main (x: f32[128,784], w: f32[784,512]) -> f32[] {
   %sum = f32[] fusion(%y), kind=kLoop, calls=%fused
   ROOT %both = (bf16[6,7]{1,0}, /*index=1*/u8[6,7]{1,0}, pred[]) custom-call(%sum, /*index=1*/%y), output_to_operand_aliasing={{0}: (1, {})}
 }
-"""  # noqa: E501
+"""  # noqa: E501 - as XLA prints it
     product = 4 * (128 * 784 + 784 * 512 + 128 * 512)
     assert kernel_bytes(text) == product + (2 + 1) * 42 + 1 + 4 * (1 + 128 * 512)
 

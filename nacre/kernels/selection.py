@@ -42,6 +42,9 @@ def native() -> Native:
         return Native(None, "", "NACRE_KERNELS=off")
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return Native(None, "", f"there are no native kernels for {platform.machine()}")
+    threads = os.environ.get("NACRE_THREADS") or "0"
+    if not threads.isdecimal():
+        return Native(None, "", f"NACRE_THREADS={threads} is not a whole number")
     found = find_spec("nacre.kernels._native")
     if found is None or found.origin is None:
         return Native(None, "", "they were not built; with a C++ compiler, pip install builds them")
@@ -53,7 +56,7 @@ def native() -> Native:
             return Native(None, "", "this processor lacks AVX2")
         library.nacre_tile_kernels_name.restype = ctypes.c_char_p
         tiles = library.nacre_tile_kernels_name() or b""
-        library.nacre_limit_threads(int(os.environ.get("NACRE_THREADS", "0")))
+        library.nacre_limit_threads(int(threads))
         _register(library)
     except Exception as error:  # built for another JAX, say: slower, but it works
         return Native(None, "", f"they could not be loaded: {error}")

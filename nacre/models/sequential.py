@@ -14,7 +14,7 @@ from nacre.core.layer import Layer, draw_values, layers_of, structure_changed, u
 from nacre.core.registry import register
 from nacre.core.scope import note_reader
 from nacre.core.symbolic import SymbolicTensor, input_tensor, record_chain
-from nacre.core.tracebacks import hide_internals
+from nacre.core.tracebacks import readable_errors
 from nacre.layers.input import InputLayer
 from nacre.models.graph import fit_to_input
 from nacre.models.model import Model, any_batch
@@ -64,16 +64,13 @@ class Sequential(Model):
         self._stack: list[Layer] = []
         self._tensors: list[Any] = []  # the input, then the output of each layer
         self._inferred = False  # the input was taken from the first data, whose type may vary
-        try:
-            self._put(layers or [])
-        except Exception as error:
-            hide_internals(error)
-            raise
+        self._put(layers or [])
 
     def add(self, layer: Layer | SymbolicTensor) -> None:
         """Put a layer on top of the stack."""
         self._put([layer])
 
+    @readable_errors
     def _put(self, layers: Sequence[Layer | SymbolicTensor]) -> None:
         """Put layers on top of the stack; or none of them, if one does not fit."""
         new: list[Layer] = []

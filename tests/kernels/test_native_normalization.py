@@ -1,9 +1,6 @@
 """Batch normalization natively, against the formula and against PyTorch."""
 
 import functools
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -153,10 +150,5 @@ assert y.dtype == back(y)[0].dtype == np.float32
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variable", ["JAX_ENABLE_X64=1", "NACRE_KERNELS=avx2"])
-def test_in_64_bit_mode_and_with_the_lesser_instructions(variable):
-    key, value = variable.split("=")
-    expected = "AVX2" if value == "avx2" else native().name
-    environment = {**os.environ, key: value}
-    script = SCRIPT.format(expected=expected)
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
+def test_in_64_bit_mode_and_with_the_lesser_instructions(in_other_settings):
+    in_other_settings(SCRIPT)

@@ -1,9 +1,6 @@
 """Convolution and maximum over windows in one native pass, against the two one after the other."""
 
 import functools
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -211,10 +208,5 @@ for options in (relu, dict(pool=(3, 2), pool_padding="same", activation="relu"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variable", ["JAX_ENABLE_X64=1", "NACRE_KERNELS=avx2"])
-def test_in_64_bit_mode_and_with_the_lesser_instructions(variable):
-    key, value = variable.split("=")
-    expected = "AVX2" if value == "avx2" else native().name
-    environment = {**os.environ, key: value}
-    script = SCRIPT.format(expected=expected)
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
+def test_in_64_bit_mode_and_with_the_lesser_instructions(in_other_settings):
+    in_other_settings(SCRIPT)

@@ -1,9 +1,5 @@
 """The native pooling of overlapping windows against the portable form."""
 
-import os
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -130,10 +126,5 @@ for kind in (max_pool, average_pool):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variable", ["JAX_ENABLE_X64=1", "NACRE_KERNELS=avx2"])
-def test_in_64_bit_mode_and_with_the_lesser_instructions(variable):
-    key, value = variable.split("=")
-    expected = "AVX2" if value == "avx2" else native().name
-    environment = {**os.environ, key: value}
-    script = SCRIPT.format(expected=expected)
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
+def test_in_64_bit_mode_and_with_the_lesser_instructions(in_other_settings):
+    in_other_settings(SCRIPT)

@@ -1,9 +1,6 @@
 """The native recurrence against the portable one: values, derivatives, mapping, loops."""
 
 import functools
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -258,10 +255,5 @@ for a, b in zip(native, jax.jit(jax.grad(lambda w: loss(w)))(w)):
 """
 
 
-@pytest.mark.parametrize("variable", ["JAX_ENABLE_X64=1", "NACRE_KERNELS=avx2"])
-def test_in_64_bit_mode_and_with_the_lesser_instructions(variable):
-    key, value = variable.split("=")
-    expected = "AVX2" if value == "avx2" else native().name
-    environment = {**os.environ, key: value}
-    script = SCRIPT.format(expected=expected)
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
+def test_in_64_bit_mode_and_with_the_lesser_instructions(in_other_settings):
+    in_other_settings(SCRIPT)

@@ -29,7 +29,9 @@ tiles = pytest.mark.skipif(not selection.native().tiles, reason="no tiles are in
 precisions = pytest.mark.parametrize("precision", ["bfloat16", "bf16x3"])
 
 
-@pytest.mark.skipif(bool(selection.native().tiles), reason="they are tested here")
+@pytest.mark.skipif(
+    bool(selection.native().tiles), reason="the tiles in use are tested by the others here"
+)
 def test_in_a_process_with_emulated_tiles():
     environment = {**os.environ, "NACRE_KERNELS": "amx-emulated"}
     script = "from nacre.kernels import bfloat16_units; print(bfloat16_units())"
