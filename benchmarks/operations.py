@@ -155,12 +155,21 @@ def seconds(run: Run, calls: int) -> float:
 
 
 def in_turns(runs: list[Run], repeats: int) -> list[float]:
-    """The median seconds of a call of each."""
+    """The median seconds of a call of each.
+
+    A turn begins with a call that does not count: the other library's threads may still be waiting
+    for work in a loop, and its numbers are in the cache.
+    """
     calls = []
     for run in runs:
         run()
         calls.append(max(1, int(SHORTEST / max(seconds(run, 1), 1e-6))))
-    times = [[seconds(run, n) for run, n in zip(runs, calls)] for _ in range(repeats)]
+
+    def turn(run: Run, count: int) -> float:
+        run()
+        return seconds(run, count)
+
+    times = [[turn(run, n) for run, n in zip(runs, calls)] for _ in range(repeats)]
     return [statistics.median(column) for column in zip(*times)]
 
 

@@ -156,10 +156,13 @@ ConvolutionShape draw_convolution(Draw& draw) {
   ConvolutionShape shape = {};
   shape.batch = draw.one_of({0, 1, 2, 5, 40});
   shape.groups = draw.one_of({1, 1, 1, 2, 3, 16, draw.size()});
-  const bool depthwise = shape.groups > 3 && draw.coin();
   const long most = shape.groups > 1 ? 9 : shape.batch > 5 ? 20 : 70;
-  shape.inputs = shape.groups * (depthwise ? 1 : draw.between(1, most));
-  shape.outputs = shape.groups * (depthwise ? 1 : draw.between(1, most));
+  if (shape.groups > 1 && draw.coin()) {
+    shape.inputs = shape.outputs = shape.groups * draw.one_of({1, 1, 2, 4, 8});
+  } else {
+    shape.inputs = shape.groups * draw.between(1, most);
+    shape.outputs = shape.groups * draw.between(1, most);
+  }
   const bool wide = shape.batch <= 5 && shape.inputs * shape.outputs < 200 && draw.coin();
   draw_axis(draw, shape, 0, draw.between(1, 7));
   draw_axis(draw, shape, 1, draw.between(1, wide ? 600 : 9));

@@ -46,7 +46,8 @@ def convolutions(draw):
     if draw(st.integers(0, 9)) == 0:
         image[-1] += 600  # rows longer than a strip
     if draw(st.booleans()):
-        groups, inputs, outputs = draw(st.sampled_from([2, 16, 37])), 1, 1
+        groups, inputs = draw(st.sampled_from([2, 16, 37])), draw(st.sampled_from([1, 1, 2, 4, 8]))
+        outputs = inputs
     else:
         groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
         inputs = draw(st.sampled_from([1, 2, 3, 15, 16, 17, 33]))
@@ -92,6 +93,7 @@ KINDS = {
     "dense": ((2, 7, 6, 17), (3, 3, 17, 20), {"padding": "same"}),
     "few channels": ((2, 9, 8, 3), (3, 3, 3, 5), {"strides": 2}),
     "depthwise": ((2, 7, 6, 18), (3, 3, 1, 18), {"groups": 18, "padding": "same"}),
+    "small groups": ((2, 7, 6, 36), (3, 3, 4, 36), {"groups": 9, "padding": "same"}),
     "grouped": ((2, 7, 6, 32), (2, 2, 16, 6), {"groups": 2, "dilation": 2}),
     "sequence": ((2, 20, 16), (3, 16, 5), {"padding": "causal"}),
 }

@@ -23,11 +23,11 @@
 // padded strip (512 pixels and the windows around them) and the table.
 #pragma once
 
-#include "depthwise.h"
 #include "grouped.h"
 #include "kernels.h"
 #include "pooled_convolution.h"
 #include "scattering.h"
+#include "small_groups.h"
 #include "tile.h"
 #include "transpose.h"
 #include "windows.h"
@@ -268,6 +268,7 @@ struct Gathering {
         const float* matrices = packed + panel * grid.count * depth * packed_columns;
         Tile<lanes, rows, vectors> tile;
         start(task, panel, tile);
+        tile.announce(out);
         for (long t = 0; t < grid.count; ++t) {
           const Tap tap = grid.taps[t];
           const long offset = (tap.row * width + tap.column) * source.channels;
@@ -285,13 +286,37 @@ struct Gathering {
               any |= there;
             }
           }
-          if (any) {
-            tile.multiply(from, 1, matrices + t * depth * packed_columns, packed_columns, depth);
+          if (!any) continue;
+          const float* matrix = matrices + t * depth * packed_columns;
+          if (grid.count == 1) {
+            const long next = panel == 0 ? rows * grid.pace[1] * source.channels : 0;
+            multiply_and_look_ahead(tile, from, matrix, next);
+          } else {
+            tile.multiply(from, 1, matrix, packed_columns, depth);
           }
         }
         store_tile(task, tile, out, filled);
         for (int r = 0; r < rows; ++r) out[r] += packed_columns;
       }
+    }
+  }
+
+  // Where a window is one pixel, no other has brought its numbers to the cache: those `next` ahead,
+  // of the tile that follows, are asked for while this one is multiplied.
+  template <int rows, int vectors>
+  NACRE_INLINE void multiply_and_look_ahead(Tile<lanes, rows, vectors>& tile,
+                                            const float* const* from, const float* matrix,
+                                            long next) const {
+    constexpr long piece = 64, packed_columns = vectors * lanes;
+    const float* at[rows];
+    for (int r = 0; r < rows; ++r) at[r] = from[r];
+    for (long k = 0; k < source.depth; k += piece) {
+      const long depth = smaller(piece, source.depth - k);
+      for (int r = 0; next && r < rows; ++r) {
+        for (long i = 0; i < depth; i += line_floats) __builtin_prefetch(at[r] + next + i);
+      }
+      tile.multiply(at, 1, matrix + k * packed_columns, packed_columns, depth);
+      for (int r = 0; r < rows; ++r) at[r] += depth;
     }
   }
 
@@ -338,7 +363,8 @@ struct Gathering {
 template <int lanes>
 void convolve(const ConvolutionShape& shape, const Finish& finish, const float* x,
               const float* kernel, float* y, Workers& workers) {
-  const long together = is_depthwise<lanes>(shape) ? 1 : groups_together<lanes>(shape);
+  const bool small_groups = has_small_groups<lanes>(shape);
+  const long together = small_groups ? 1 : groups_together<lanes>(shape);
   if (together > 1) {
     return convolve<lanes>(with_groups_together<lanes>(shape, together), finish, x,
                            merged_kernel<lanes>(shape, together, kernel), y, workers);
@@ -347,8 +373,10 @@ void convolve(const ConvolutionShape& shape, const Finish& finish, const float* 
   const Plan plan = forward_plan<lanes>(shape);
   const Images source = {x, {shape.image[0], shape.image[1]}, shape.inputs, inputs};
   const Target target = {y, {shape.output[0], shape.output[1]}, shape.outputs, outputs};
-  if (is_depthwise<lanes>(shape)) {
-    return Depthwise<lanes>{source, target, kernel, finish}.run(shape.batch, plan, workers);
+  if (small_groups) {
+    return with_group_size<lanes>(shape, [&](auto size) {
+      SmallGroups<lanes, size.number>{source, target, kernel, finish}.run(shape.batch, plan, workers);
+    });
   }
   Gathering<lanes>{source, target, kernel, shape, finish, plan.zeros, false}.run(plan, workers);
 }
@@ -370,7 +398,8 @@ void convolve_and_pool(const ConvolutionShape& shape, const Finish& finish, cons
 template <int lanes>
 void input_gradient(const ConvolutionShape& shape, const float* cotangent, const float* kernel,
                     float* x, Workers& workers) {
-  const long together = is_depthwise<lanes>(shape) ? 1 : groups_together<lanes>(shape);
+  const bool small_groups = has_small_groups<lanes>(shape);
+  const long together = small_groups ? 1 : groups_together<lanes>(shape);
   if (together > 1) {
     return input_gradient<lanes>(with_groups_together<lanes>(shape, together), cotangent,
                                  merged_kernel<lanes>(shape, together, kernel), x, workers);
@@ -380,8 +409,12 @@ void input_gradient(const ConvolutionShape& shape, const float* cotangent, const
   const Images source = {cotangent, {shape.output[0], shape.output[1]}, shape.outputs, outputs};
   const Target target = {x, {shape.image[0], shape.image[1]}, shape.inputs, inputs};
   const Finish nothing = {nullptr, false};
-  if (is_depthwise<lanes>(shape)) {
-    return Depthwise<lanes>{source, target, kernel, nothing}.run(shape.batch, plan, workers);
+  if (small_groups) {
+    const float* exchanged = exchanged_kernel<lanes>(shape, kernel);
+    return with_group_size<lanes>(shape, [&](auto size) {
+      SmallGroups<lanes, size.number>{source, target, exchanged, nothing}.run(shape.batch, plan,
+                                                                              workers);
+    });
   }
   if (has_few_inputs<lanes>(shape)) {
     return Scattering<lanes>{shape, cotangent, kernel, x}.run(workers);

@@ -35,13 +35,13 @@ ffi::Error convolve(ffi::ThreadPool pool, Images x, Images kernel, Bias bias, Im
                     bool relu) {
   Pool workers(pool);
   const ConvolutionShape shape = shape_of(x, kernel, *y, strides, dilation, before, groups);
-  const Finish finish = {bias.element_count() ? bias.typed_data() : nullptr, relu};
+  const Finish finish = {given(bias), relu};
   const float *from = x.typed_data(), *weights = kernel.typed_data();
   if (const TileKernels* tiles = tiles_for(shape, parts)) {
-    tiles->convolve(shape, static_cast<int>(parts), finish, from, weights, y->typed_data(),
+    tiles->convolve(shape, static_cast<int>(parts), finish, from, weights, wanted(y),
                     workers);
   } else {
-    kernels()->convolve(shape, finish, from, weights, y->typed_data(), workers);
+    kernels()->convolve(shape, finish, from, weights, wanted(y), workers);
   }
   return ffi::Error::Success();
 }
@@ -54,9 +54,9 @@ ffi::Error input_gradient(ffi::ThreadPool pool, Images cotangent, Images kernel,
       shape_of(*x, kernel, cotangent, strides, dilation, before, groups);
   const float *from = cotangent.typed_data(), *weights = kernel.typed_data();
   if (const TileKernels* tiles = tiles_for(shape, parts)) {
-    tiles->input_gradient(shape, static_cast<int>(parts), from, weights, x->typed_data(), workers);
+    tiles->input_gradient(shape, static_cast<int>(parts), from, weights, wanted(x), workers);
   } else {
-    kernels()->input_gradient(shape, from, weights, x->typed_data(), workers);
+    kernels()->input_gradient(shape, from, weights, wanted(x), workers);
   }
   return ffi::Error::Success();
 }
@@ -69,10 +69,10 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Images x, Images cotangent, Ima
       shape_of(x, *kernel, cotangent, strides, dilation, before, groups);
   const float *from = x.typed_data(), *change = cotangent.typed_data();
   if (const TileKernels* tiles = tiles_for(shape, parts)) {
-    tiles->kernel_gradient(shape, static_cast<int>(parts), from, change, kernel->typed_data(),
+    tiles->kernel_gradient(shape, static_cast<int>(parts), from, change, wanted(kernel),
                            workers);
   } else {
-    kernels()->kernel_gradient(shape, from, change, kernel->typed_data(), workers);
+    kernels()->kernel_gradient(shape, from, change, wanted(kernel), workers);
   }
   return ffi::Error::Success();
 }
@@ -99,9 +99,8 @@ ffi::Error convolve_and_pool(ffi::ThreadPool pool, Images x, Images kernel, Bias
   shape.output[0] = pooling.axes[1].image, shape.output[1] = pooling.axes[2].image;
   shape.outputs = pooling.channels;
   const Finish finish = {bias.typed_data(), relu};
-  unsigned char* kept = places->element_count() ? places->typed_data() : nullptr;
   kernels()->convolve_and_pool(shape, finish, pooling, x.typed_data(), kernel.typed_data(),
-                               y->typed_data(), kept, workers);
+                               wanted(y), wanted(places), workers);
   return ffi::Error::Success();
 }
 
@@ -109,7 +108,7 @@ ffi::Error max_unpool(ffi::ThreadPool pool, Floats change, Places places, Floats
                       ffi::Result<Bias> bias, Pair windows) {
   Pool workers(pool);
   kernels()->max_unpool(pool_of(change, windows), change.typed_data(), places.typed_data(),
-                        convolved->typed_data(), bias->typed_data(), workers);
+                        wanted(convolved), wanted(bias), workers);
   return ffi::Error::Success();
 }
 

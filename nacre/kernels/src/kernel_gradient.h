@@ -15,10 +15,10 @@
 // panel of the cotangent, for `block_pixels` pixels.
 #pragma once
 
-#include "depthwise.h"
 #include "grouped.h"
 #include "kernels.h"
 #include "partial_sums.h"
+#include "small_groups.h"
 #include "tile.h"
 #include "windows.h"
 
@@ -27,7 +27,7 @@ namespace nacre {
 template <int lanes>
 struct KernelGradient {
   static constexpr long few_channels = 20;
-  static constexpr long block_pixels = 192;
+  static constexpr long block_pixels = 96;
   static constexpr long whole_floats = 1 << 18;  // a kernel up to this stays in a core's cache
   static constexpr long partial_floats = 4 << 20;
   static constexpr int few_rows = lanes == 16 ? 9 : 5;
@@ -193,6 +193,11 @@ struct KernelGradient {
     if (!found && part.add) return;
     float* sums = task.sums + t * source.depth * outputs + task.group * columns + part.column;
     for (long block = first_block; block < last_block; ++block) {
+      if (count == 1 && part.column == 0) {
+        const long number = block - first_block, blocks = last_block - first_block;
+        look_ahead(task, last + number * (last - first) / blocks,
+                   last + (number + 1) * (last - first) / blocks);
+      }
       const long channel = block * rows_a_tile(), left = source.depth - channel;
       // 32 channels leave two to the last tile, 64 leave four.
       switch (rows_a_tile() == 6 && (left == 2 || left == 4) ? left : rows_a_tile()) {
@@ -202,6 +207,25 @@ struct KernelGradient {
         case 8: channels<8>(part, channel, pointers, places, found, sums); break;
         default: channels<lanes == 16 ? 16 : 8>(part, channel, pointers, places, found, sums);
       }
+    }
+  }
+
+  // Asks for what the task will read of some pixels. Where a window is one pixel, every number is
+  // read for one block only, in steps of a whole pixel: too far apart for the cache to guess. (Not
+  // inlined, it would be dropped: for GCC it has no effect.)
+  NACRE_INLINE void look_ahead(const Task& task, long first, long last) const {
+    const long rows = rows_a_tile();
+    for (long pixel = first; pixel < last; ++pixel) {
+      const long j = pixel % shape.output[1], row = pixel / shape.output[1];
+      const long i = row % shape.output[0], n = row / shape.output[0];
+      const float* x = source.data + task.group * source.depth +
+                       ((n * source.size[0] + i * grid.pace[0]) * source.size[1] +
+                        j * grid.pace[1]) * source.channels;
+      const float* y = cotangent + pixel * outputs + task.group * columns;
+      for (long c = task.first_block * rows; c < task.last_block * rows; c += line_floats) {
+        __builtin_prefetch(x + c, 0, 2);
+      }
+      for (long c = 0; c < columns; c += line_floats) __builtin_prefetch(y + c, 0, 2);
     }
   }
 
@@ -285,7 +309,8 @@ struct KernelGradient {
 template <int lanes>
 void kernel_gradient(const ConvolutionShape& shape, const float* x, const float* cotangent,
                      float* kernel, Workers& workers) {
-  const long together = is_depthwise<lanes>(shape) ? 1 : groups_together<lanes>(shape);
+  const bool small_groups = has_small_groups<lanes>(shape);
+  const long together = small_groups ? 1 : groups_together<lanes>(shape);
   if (together > 1) {
     float* merged = scratch(kernel_slot, merged_kernel_size<lanes>(shape, together));
     kernel_gradient<lanes>(with_groups_together<lanes>(shape, together), x, cotangent, merged,
@@ -295,9 +320,11 @@ void kernel_gradient(const ConvolutionShape& shape, const float* x, const float*
   const Plan plan = forward_plan<lanes>(shape);
   const Images source = {x, {shape.image[0], shape.image[1]}, shape.inputs,
                          shape.inputs / shape.groups};
-  if (is_depthwise<lanes>(shape)) {
-    return DepthwiseKernelGradient<lanes>{source, cotangent, kernel, shape, plan.grids[0]}.run(
-        workers);
+  if (small_groups) {
+    return with_group_size<lanes>(shape, [&](auto size) {
+      SmallGroupsKernelGradient<lanes, size.number>{source, cotangent, kernel, shape, plan.grids[0]}
+          .run(workers);
+    });
   }
   KernelGradient<lanes>{source, cotangent, kernel, shape, plan.grids[0]}.run(workers);
 }

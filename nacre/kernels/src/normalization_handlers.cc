@@ -14,7 +14,7 @@ ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats gamma, Floats beta, Fl
                    bool relu) {
   const NormalizationForward at = {
       x.typed_data(), given(gamma),       given(beta),            given(residual),
-      y->typed_data(), mean->typed_data(), variance->typed_data(), rstd->typed_data()};
+      wanted(y),      wanted(mean),        wanted(variance),       wanted(rstd)};
   Pool workers(pool);
   kernels()->normalization_forward(shape_of(x, epsilon, relu), at, workers);
   return ffi::Error::Success();
@@ -33,10 +33,10 @@ ffi::Error backward(ffi::ThreadPool pool, Floats x, Floats gamma, Floats mean, F
       given(y_change),
       given(mean_change),
       given(variance_change),
-      x_change->typed_data(),
-      gamma_change->typed_data(),
-      beta_change->typed_data(),
-      residual_change->element_count() ? residual_change->typed_data() : nullptr};
+      wanted(x_change),
+      wanted(gamma_change),
+      wanted(beta_change),
+      wanted(residual_change)};
   Pool workers(pool);
   kernels()->normalization_backward(shape_of(x, 0.f, relu), at, workers);
   return ffi::Error::Success();

@@ -20,8 +20,7 @@ PoolShape shape_of(const Floats& sequence, Numbers axes, bool maximum) {
 ffi::Error forward(ffi::ThreadPool pool, Floats x, FloatsOut y, ffi::Result<Places> places,
                    Numbers axes, bool maximum) {
   Pool workers(pool);
-  unsigned char* kept = places->element_count() ? places->typed_data() : nullptr;
-  kernels()->pool_forward(shape_of(x, axes, maximum), x.typed_data(), y->typed_data(), kept,
+  kernels()->pool_forward(shape_of(x, axes, maximum), x.typed_data(), wanted(y), wanted(places),
                           workers);
   return ffi::Error::Success();
 }
@@ -31,7 +30,7 @@ ffi::Error backward(ffi::ThreadPool pool, Floats change, Places places, FloatsOu
   Pool workers(pool);
   const unsigned char* kept = places.element_count() ? places.typed_data() : nullptr;
   kernels()->pool_backward(shape_of(change, axes, maximum), change.typed_data(), kept,
-                           x->typed_data(), workers);
+                           wanted(x), workers);
   return ffi::Error::Success();
 }
 

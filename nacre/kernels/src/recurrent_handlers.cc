@@ -6,16 +6,6 @@ namespace {
 
 using Flags = ffi::Buffer<ffi::PRED>;
 
-const bool* given(const Flags& operand) {
-  return operand.element_count() ? operand.typed_data() : nullptr;
-}
-
-using nacre::given;
-
-float* wanted(FloatsOut& result) {
-  return result->element_count() ? result->typed_data() : nullptr;
-}
-
 RecurrentShape shape_of(const Floats& sequence, long features, long units, std::int64_t cell,
                         std::int64_t activation, bool backwards) {
   const auto size = sequence.dimensions();
@@ -36,8 +26,8 @@ ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats recurre
       w,                            given(recurrent_kernel),
       given(bias),                  given(h),
       given(c),                     given(mask),
-      given(dropout),               outputs->typed_data(),
-      last_h->typed_data(),         wanted(last_c),
+      given(dropout),               wanted(outputs),
+      wanted(last_h),         wanted(last_c),
       wanted(saved),                wanted(memory),
       wanted(multiplied),
   };
@@ -55,8 +45,8 @@ ffi::Error backward(ffi::ThreadPool pool, Floats recurrent_kernel, Floats first_
   const RecurrentBackward at = {
       given(recurrent_kernel), given(first_h),         given(first_c), given(mask),
       given(dropout),          given(outputs),         given(saved),   given(memory),
-      given(outputs_change),   given(last_h),          given(last_c),  sums->typed_data(),
-      wanted(recurrent_sums),  bias->typed_data(),     h->typed_data(), wanted(c),
+      given(outputs_change),   given(last_h),          given(last_c),  wanted(sums),
+      wanted(recurrent_sums),  wanted(bias),     wanted(h), wanted(c),
   };
   Pool workers(pool);
   const long units = recurrent_kernel.dimensions()[0];

@@ -166,6 +166,14 @@ struct Tile {
       for (int v = 0; v < vectors; ++v) c[r][v] = c[r][v] < zero ? zero : c[r][v];
   }
 
+  // Asks for the memory that `put` will write to, so that it is in the cache by then.
+  NACRE_INLINE void announce(float* const* out) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) __builtin_prefetch(out[r] + v * lanes, 1);
+  }
+
   // Row r goes to out[r], its first `width` numbers; with `add`, on top of what is there. Rows from
   // `first` to `height` only.
   NACRE_INLINE void put(float* const* out, int height, long width, bool add, int first = 0) {

@@ -21,6 +21,8 @@ struct VectorOf {
   typedef int integers __attribute__((vector_size(lanes * sizeof(int))));
 };
 
+constexpr long line_floats = 16;  // in a line of the cache
+
 template <int lanes>
 using Vector = typename VectorOf<lanes>::type;
 
@@ -72,6 +74,23 @@ NACRE_INLINE void store_some(float* to, Vector<lanes> value, long count) {
 #endif
   if constexpr (lanes == 8) _mm256_maskstore_ps(to, first_of_eight(count), value);
 }
+
+template <int lanes>
+NACRE_INLINE Vector<lanes> permute(Vector<lanes> numbers, Integers<lanes> order) {
+#ifdef __AVX512F__
+  if constexpr (lanes == 16) {
+    return _mm512_permutexvar_ps(reinterpret_cast<__m512i>(order), numbers);
+  }
+#endif
+  if constexpr (lanes == 8) {
+    return _mm256_permutevar8x32_ps(numbers, reinterpret_cast<__m256i>(order));
+  }
+}
+
+template <int value>
+struct Constant {
+  static constexpr int number = value;
+};
 
 NACRE_INLINE long smaller(long a, long b) { return a < b ? a : b; }
 NACRE_INLINE long larger(long a, long b) { return a < b ? b : a; }

@@ -1,9 +1,13 @@
-// Convolution of each channel on its own, and its gradients.
+// Convolution of groups of 1, 2, 4 or 8 channels, as many out as in, and its gradients.
 //
-// There is no product of matrices here: each number of the image meets each tap once, so memory is
-// the limit. Registers lie along the channels.
+// Registers lie along the channels, so that each holds whole groups. A group of one is a channel on
+// its own (depthwise): a pixel times the weights. In a larger group every output is a sum over the
+// group's inputs, and the i-th of them is spread over the group's lanes by a permutation:
 //
-// Temporaries: none forward; for the gradient in the kernel, a copy of it for each chunk of rows.
+//   y[p] = sum over taps t and i < size of spread(x[p + t], i) * W[t, i]
+//
+// Temporaries: none forward; for the gradient in the image, the kernel with inputs and outputs of each
+// group exchanged; for that in the kernel, a copy of it for each chunk of rows.
 #pragma once
 
 #include "kernels.h"
@@ -13,13 +17,52 @@
 namespace nacre {
 
 template <int lanes>
-bool is_depthwise(const ConvolutionShape& shape) {
-  return shape.groups > 1 && shape.inputs == shape.groups && shape.outputs == shape.groups;
+bool has_small_groups(const ConvolutionShape& shape) {
+  const long size = shape.inputs / shape.groups;
+  return shape.groups > 1 && shape.inputs == shape.outputs &&
+         (size == 1 || size == 2 || size == 4 || size == 8);
+}
+
+// Calls body with the size of the groups as a constant.
+template <int lanes, class Body>
+void with_group_size(const ConvolutionShape& shape, const Body& body) {
+  switch (shape.inputs / shape.groups) {
+    case 1: return body(Constant<1>{});
+    case 2: return body(Constant<2>{});
+    case 4: return body(Constant<4>{});
+    default: return body(Constant<8>{});
+  }
+}
+
+// In every lane the number of its group's lane `i`.
+template <int lanes, int size>
+NACRE_INLINE Vector<lanes> spread(Vector<lanes> numbers, int i) {
+  if constexpr (size == 1) return numbers;
+  Integers<lanes> order;
+#pragma GCC unroll 16
+  for (int lane = 0; lane < lanes; ++lane) order[lane] = lane / size * size + i;
+  return permute<lanes>(numbers, order);
+}
+
+// The kernel with inputs and outputs of each group exchanged, for the gradient in the image.
+template <int lanes>
+const float* exchanged_kernel(const ConvolutionShape& shape, const float* kernel) {
+  const long channels = shape.inputs, size = channels / shape.groups;
+  if (size == 1) return kernel;
+  const long rows = shape.window[0] * shape.window[1] * size;
+  float* exchanged = scratch(kernel_slot, rows * channels);
+  for (long row = 0; row < rows; ++row) {
+    const long tap = row / size, i = row % size;
+    for (long c = 0; c < channels; ++c) {
+      exchanged[row * channels + c] = kernel[(tap * size + c % size) * channels + c / size * size + i];
+    }
+  }
+  return exchanged;
 }
 
 // Forward and the gradient in the image, which gathers as well.
-template <int lanes>
-struct Depthwise {
+template <int lanes, int size>
+struct SmallGroups {
   static constexpr int pixels = 4;
 
   Images source;
@@ -62,7 +105,7 @@ struct Depthwise {
       if (y < 0 || y >= source.size[0]) continue;
       const long pixel = (image * source.size[0] + y) * source.size[1] + tap.column;
       taps[row.count++] = {source.data + pixel * source.channels,
-                           kernel + tap.matrix * source.channels, tap.column};
+                           kernel + tap.matrix * size * source.channels, tap.column};
     }
     // From `begin` to `end` every tap's column is on the image.
     const long pace = grid.pace[1], width = grid.size[1];
@@ -112,9 +155,15 @@ struct Depthwise {
       }
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) {
-        const Vector<lanes> weight = part(tap.weights + channel, v);
+        Vector<lanes> seen[count];
 #pragma GCC unroll 4
-        for (int p = 0; p < count; ++p) sum[p][v] += weight * part(from + p * step, v);
+        for (int p = 0; p < count; ++p) seen[p] = part(from + p * step, v);
+#pragma GCC unroll 8
+        for (int i = 0; i < size; ++i) {
+          const Vector<lanes> weight = part(tap.weights + i * source.channels + channel, v);
+#pragma GCC unroll 4
+          for (int p = 0; p < count; ++p) sum[p][v] += weight * spread<lanes, size>(seen[p], i);
+        }
       }
     }
     const Vector<lanes> zero = {};
@@ -131,8 +180,10 @@ struct Depthwise {
 };
 
 // The gradient in the kernel: for each tap and channel, a sum over all pixels.
-template <int lanes>
-struct DepthwiseKernelGradient {
+template <int lanes, int size>
+struct SmallGroupsKernelGradient {
+  static constexpr int most_taps = size == 1 ? 9 : size == 8 ? 1 : 3;  // whose sums fit in registers
+
   Images source;
   const float* cotangent;
   float* result;
@@ -149,7 +200,7 @@ struct DepthwiseKernelGradient {
   void run(Workers& workers) const {
     const long rows = shape.batch * shape.output[0];
     const long chunks = larger(1, smaller(rows, 4 * workers.count()));
-    const long floats = grid.count * source.channels;
+    const long floats = grid.count * size * source.channels;
     float* others = scratch(partial_slot, (chunks - 1) * floats + 1);
     for_each_task(workers, chunks, [&](long chunk) {
       float* sums = chunk ? others + (chunk - 1) * floats : result;
@@ -166,16 +217,18 @@ struct DepthwiseKernelGradient {
     add_up<lanes>(result, others, chunks - 1, floats, workers);
   }
 
+  static constexpr int smaller_of(int a, int b) { return a < b ? a : b; }
+
   // Several taps at a time share what is read of the cotangent.
   void along_row(const Row& row) const {
     for (long t = 0; t < grid.count;) {
       const long left = grid.count - t;
-      if (left >= 9) {
-        taps<9>(row, t), t += 9;
-      } else if (left >= 5) {
-        taps<5>(row, t), t += 5;
-      } else if (left >= 3) {
-        taps<3>(row, t), t += 3;
+      if (most_taps >= 9 && left >= 9) {
+        taps<smaller_of(most_taps, 9)>(row, t), t += 9;
+      } else if (most_taps >= 5 && left >= 5) {
+        taps<smaller_of(most_taps, 5)>(row, t), t += 5;
+      } else if (most_taps >= 3 && left >= 3) {
+        taps<smaller_of(most_taps, 3)>(row, t), t += 3;
       } else {
         taps<1>(row, t), t += 1;
       }
@@ -202,7 +255,7 @@ struct DepthwiseKernelGradient {
       if (y < 0 || y >= source.size[0]) last[t] = first[t] = 0;
       from[t] = source.data + row.channel +
                 ((row.image * source.size[0] + y) * source.size[1] + tap.column) * source.channels;
-      to[t] = row.sums + tap.matrix * source.channels;
+      to[t] = row.sums + tap.matrix * size * source.channels;
       begin = larger(begin, first[t]), end = smaller(end, last[t]);
     }
     if (begin < end) together<count>(row, from, to, begin, end);
@@ -232,17 +285,27 @@ struct DepthwiseKernelGradient {
   template <int count, class Load>
   NACRE_INLINE void sum_up(const Row& row, const float* const* from, float* const* to, long begin,
                            long end, long step, const Load& load_part) const {
-    Vector<lanes> sum[count];
+    Vector<lanes> sum[count][size];
 #pragma GCC unroll 9
-    for (int t = 0; t < count; ++t) sum[t] = load_part(to[t]);
+    for (int t = 0; t < count; ++t)
+#pragma GCC unroll 8
+      for (int i = 0; i < size; ++i) sum[t][i] = load_part(to[t] + i * source.channels);
     const float* change = row.cotangent + begin * shape.outputs;
     for (long j = begin; j < end; ++j, change += shape.outputs) {
       const Vector<lanes> now = load_part(change);
 #pragma GCC unroll 9
-      for (int t = 0; t < count; ++t) sum[t] += now * load_part(from[t] + j * step);
+      for (int t = 0; t < count; ++t) {
+        const Vector<lanes> seen = load_part(from[t] + j * step);
+#pragma GCC unroll 8
+        for (int i = 0; i < size; ++i) sum[t][i] += now * spread<lanes, size>(seen, i);
+      }
     }
 #pragma GCC unroll 9
-    for (int t = 0; t < count; ++t) store_some<lanes>(to[t], sum[t], row.width);
+    for (int t = 0; t < count; ++t)
+#pragma GCC unroll 8
+      for (int i = 0; i < size; ++i) {
+        store_some<lanes>(to[t] + i * source.channels, sum[t][i], row.width);
+      }
   }
 };
 
