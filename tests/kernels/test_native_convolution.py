@@ -266,3 +266,32 @@ def test_in_a_process_with_other_settings(setting, printed):
     )
     assert found.returncode == 0, found.stderr
     assert printed in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("image", "inputs", "outputs", "padding"),
+    [
+        ((3, 15, 17), 64, 128, (1, 1)),  # quads that the edge cuts, two panels of outputs
+        ((30, 5, 7), 192, 64, (2, 0)),
+        ((9, 9, 8), 32, 64, (0, 2)),  # forward only: the image has too few channels
+        ((16, 6, 6), 256, 576, (1, 1)),  # a kernel that is taken in pieces
+    ],
+)
+def test_small_windows_by_fewer_multiplications_are_as_exact(image, inputs, outputs, padding):
+    x, kernel = normal(*image, inputs), normal(3, 3, inputs, outputs)
+    convolve = jax.jit(functools.partial(convolution, padding=(padding, padding)))
+    y, transpose = jax.vjp(convolve, x, kernel)
+    change = normal(*y.shape, seed=1)
+    with jax.enable_x64(True):
+        numbers = [jnp.asarray(np.asarray(array), jnp.float64) for array in (x, kernel, change)]
+        plain = functools.partial(
+            jax.lax.conv_general_dilated,
+            window_strides=(1, 1),
+            padding=(padding, padding),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        exact, exact_transpose = jax.vjp(plain, *numbers[:2])
+        expected = exact, *exact_transpose(numbers[2])
+    for actual, wanted in zip((y, *transpose(change)), expected):
+        error = np.abs(np.asarray(actual) - np.asarray(wanted)).max() / np.abs(wanted).max()
+        assert error < 3e-6

@@ -31,6 +31,7 @@
 #include "tile.h"
 #include "transpose.h"
 #include "windows.h"
+#include "winograd.h"
 
 namespace nacre {
 
@@ -378,6 +379,10 @@ void convolve(const ConvolutionShape& shape, const Finish& finish, const float* 
       SmallGroups<lanes, size.number>{source, target, kernel, finish}.run(shape.batch, plan, workers);
     });
   }
+  if (Winograd<lanes>::serves_pixels(shape, inputs, outputs)) {
+    return Winograd<lanes>::convolve(source, target, Winograd<lanes>::quads_of(shape), finish,
+                                     {kernel, inputs, outputs, false}, workers);
+  }
   Gathering<lanes>{source, target, kernel, shape, finish, plan.zeros, false}.run(plan, workers);
 }
 
@@ -418,6 +423,10 @@ void input_gradient(const ConvolutionShape& shape, const float* cotangent, const
   }
   if (has_few_inputs<lanes>(shape)) {
     return Scattering<lanes>{shape, cotangent, kernel, x}.run(workers);
+  }
+  if (Winograd<lanes>::serves_pixels(shape, outputs, inputs)) {
+    return Winograd<lanes>::convolve(source, target, Winograd<lanes>::turned_quads_of(shape), nothing,
+                                     {kernel, outputs, inputs, true}, workers);
   }
   Gathering<lanes>{source, target, kernel, shape, nothing, plan.zeros, true}.run(plan, workers);
 }

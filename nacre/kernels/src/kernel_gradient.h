@@ -21,6 +21,7 @@
 #include "small_groups.h"
 #include "tile.h"
 #include "windows.h"
+#include "winograd.h"
 
 namespace nacre {
 
@@ -325,6 +326,12 @@ void kernel_gradient(const ConvolutionShape& shape, const float* x, const float*
       SmallGroupsKernelGradient<lanes, size.number>{source, cotangent, kernel, shape, plan.grids[0]}
           .run(workers);
     });
+  }
+  if (Winograd<lanes>::serves(shape, shape.inputs, shape.outputs)) {
+    const Images change = {cotangent, {shape.output[0], shape.output[1]}, shape.outputs,
+                           shape.outputs};
+    return Winograd<lanes>::kernel_gradient(shape, source, change, Winograd<lanes>::quads_of(shape),
+                                            kernel, workers);
   }
   KernelGradient<lanes>{source, cotangent, kernel, shape, plan.grids[0]}.run(workers);
 }
