@@ -5,6 +5,7 @@
 Every row is one layer and one pass (forward, gradient of the input, gradient of the kernel). The
 columns are milliseconds a call of each, Nacre's GFLOP/s, their share of the peak that a product of
 matrices in the cache reaches here, and Nacre's time over PyTorch's (below 1: Nacre is faster).
+Operations are those of windows one by one, so what makes do with fewer can exceed the peak.
 PyTorch runs eagerly on channels_last tensors. The two take turns, and each figure is a median.
 
 On a machine that is busy with other things, compare the processor time of one thread instead::

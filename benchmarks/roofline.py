@@ -9,7 +9,8 @@ training step:
   are those measured on another processor.
 - *Operations*: those of the forward pass (``summary()``) for each example, times the batch, times
   3: forward, the gradient in the inputs, the gradient in the weights. That is an upper bound, as
-  nobody computes the first layer's gradient in its inputs.
+  nobody computes the first layer's gradient in its inputs, and as convolutions with windows of
+  3 x 3 may make do with fewer multiplications: a point may lie above the level line too.
 - *Bytes*: what the operations of the compiled step read and write. XLA's count leaves out what it
   does not know, the native kernels: their operands and results are added here. Not in it are
   temporaries inside a kernel and the gathering of the batch. Bytes that stay in the cache from one

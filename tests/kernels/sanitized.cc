@@ -151,8 +151,26 @@ void draw_axis(Draw& draw, ConvolutionShape& shape, int axis, long output) {
   shape.output[axis] = output;
 }
 
+// Windows of 3 x 3 and channels that fill registers, which are convolved by fewer multiplications.
+ConvolutionShape draw_three_by_three(Draw& draw, bool even = false) {
+  ConvolutionShape shape = {};
+  shape.groups = 1;
+  shape.inputs = draw.one_of({32, 48, 64});
+  shape.outputs = draw.one_of({64, 128});
+  for (int axis = 0; axis < 2; ++axis) {
+    shape.window[axis] = 3;
+    shape.strides[axis] = shape.dilation[axis] = 1;
+    shape.output[axis] = even ? 2 * draw.between(2, 4) : draw.between(3, 9);
+    shape.before[axis] = draw.between(-1, 2);
+    shape.image[axis] = shape.output[axis] + 2 - shape.before[axis] - draw.between(-1, 2);
+  }
+  shape.batch = 256 / (shape.output[0] * shape.output[1]) + draw.between(1, 3);
+  return shape;
+}
+
 // Many images, many channels or a wide image, but not all at once: plain loops are slow.
 ConvolutionShape draw_convolution(Draw& draw) {
+  if (draw.between(0, 9) == 0) return draw_three_by_three(draw);
   ConvolutionShape shape = {};
   shape.batch = draw.one_of({0, 1, 2, 5, 40});
   shape.groups = draw.one_of({1, 1, 1, 2, 3, 16, draw.size()});
@@ -266,14 +284,20 @@ long places(const PoolShape& shape, long PoolAxis::*size) {
 
 void pooled_convolutions(const Bench& bench) {
   Draw& draw = bench.draw;
-  const PoolAxis height = draw_pool_axis(draw, true), width = draw_pool_axis(draw, true);
+  PoolAxis height = draw_pool_axis(draw, true), width = draw_pool_axis(draw, true);
   ConvolutionShape shape = {};
-  shape.batch = draw.between(0, 3);
-  shape.groups = 1;
-  shape.inputs = draw.size();
-  shape.outputs = draw.size();
-  draw_axis(draw, shape, 0, height.image);
-  draw_axis(draw, shape, 1, width.image);
+  if (draw.between(0, 9) == 0) {
+    shape = draw_three_by_three(draw, true);
+    height = {shape.output[0], 2, 2, 0, shape.output[0] / 2};
+    width = {shape.output[1], 2, 2, 0, shape.output[1] / 2};
+  } else {
+    shape.batch = draw.between(0, 3);
+    shape.groups = 1;
+    shape.inputs = draw.size();
+    shape.outputs = draw.size();
+    draw_axis(draw, shape, 0, height.image);
+    draw_axis(draw, shape, 1, width.image);
+  }
   const PoolShape pool = {shape.batch, shape.outputs, true, {{1, 1, 1, 0, 1}, height, width}};
 
   const Floats x = draw.numbers(numbers_of_image(shape));

@@ -39,13 +39,18 @@ def convolutions(draw):
     strides = draw(per_axis(st.integers(1, 3)))
     dilation = draw(per_axis(st.integers(1, 2)))
     padding = draw(per_axis(st.tuples(st.integers(-2, 2), st.integers(-2, 2))))
+    quads = rank == 2 and draw(st.integers(0, 3)) == 0
+    if quads:
+        window, strides, dilation = [3, 3], [1, 1], [1, 1]
     image = []
     for width, step, (before, after) in zip(window, dilation, padding):
         least = max(1, (width - 1) * step + 1 - before - after)
         image.append(least + draw(st.integers(0, 8)))
     if draw(st.integers(0, 9)) == 0:
         image[-1] += 600  # rows longer than a strip
-    if draw(st.booleans()):
+    if quads:
+        groups, inputs, outputs = 1, draw(st.sampled_from([32, 64, 80])), 64
+    elif draw(st.booleans()):
         groups, inputs = draw(st.sampled_from([2, 16, 37])), draw(st.sampled_from([1, 1, 2, 4, 8]))
         outputs = inputs
     else:

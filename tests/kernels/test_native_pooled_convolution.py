@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from nacre.kernels import convolution, convolution_max_pool, max_pool, pooled_convolution
 from nacre.kernels.selection import native
@@ -75,8 +75,16 @@ def cases(draw):
     return (batch, *image, inputs), (*window, inputs, outputs), tuple(options.items())
 
 
+def quads(padding, activation, **more):
+    options = {"pool": (2, 2), "padding": padding, "activation": activation, **more}
+    return (4, 13, 13, 32), (3, 3, 32, 64), tuple(options.items())
+
+
 @settings(max_examples=10, deadline=None)
 @given(cases())
+@example(quads("valid", "relu"))
+@example(quads("same", None))
+@example(quads("same", "relu", pool_padding="same"))
 def test_values_and_gradients_are_those_of_the_two_operations(case):
     x, kernel, options = case
     operands = whole_numbers(*x), whole_numbers(*kernel), whole_numbers(kernel[-1])

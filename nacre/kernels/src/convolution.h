@@ -396,6 +396,14 @@ void convolve_and_pool(const ConvolutionShape& shape, const Finish& finish, cons
   const Target target = {nullptr, {shape.output[0], shape.output[1]}, shape.outputs, shape.outputs};
   const Maxima<lanes> maxima = {pool, y, places, finish.relu};
   const Finish bias_only = {finish.bias, false};
+  if (maxima.takes_quads() &&
+      Winograd<lanes>::serves_pixels(shape, shape.inputs, shape.outputs)) {
+    const typename Winograd<lanes>::Quads windows = {shape.batch,
+                                                     {2 * maxima.height.output, 2 * maxima.width.output},
+                                                     {shape.before[0], shape.before[1]}};
+    return Winograd<lanes>::convolve(source, target, windows, bias_only,
+                                     {kernel, shape.inputs, shape.outputs, false}, workers, &maxima);
+  }
   Gathering<lanes>{source, target, kernel, shape, bias_only, plan.zeros, false, &maxima}.run(
       plan, workers);
 }

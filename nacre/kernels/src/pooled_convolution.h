@@ -74,6 +74,37 @@ struct Maxima {
     }
   }
 
+  // Whether every window is four neighbouring outputs, and whole.
+  bool takes_quads() const {
+    const auto whole = [](const PoolAxis& axis) {
+      return axis.window == 2 && !axis.before && 2 * axis.output <= axis.image;
+    };
+    return whole(height) && whole(width);
+  }
+
+  // The window at (h, w), given as registers of some channels.
+  NACRE_INLINE void take_quad(long image, long h, long w, long channel, const V (&quad)[4]) const {
+    const long to = ((image * height.output + h) * width.output + w) * shape.channels + channel;
+    V best = quad[0];
+    Integers where = {};
+#pragma GCC unroll 3
+    for (int place = 1; place < 4; ++place) {
+      Pool::template better<true>(quad[place], place, best, where);
+    }
+    keep<true>(best, where, to, lanes);
+  }
+
+  // Stores a maximum, and its place if places are kept at all.
+  template <bool kept>
+  NACRE_INLINE void keep(V best, Integers where, long to, long count) const {
+    if (relu) {
+      if (kept) where = best > V{} ? where : Integers{} + cut_place;
+      best = best < V{} ? V{} : best;
+    }
+    store_some<lanes>(y + to, best, count);
+    if (kept && places) Pool::store_places(places + to, where, count);
+  }
+
   // `side` is the size of a whole square window, or 0.
   template <bool kept, int side>
   NACRE_INLINE void maximum(const float* from, long stride, typename Pool::Range high,
@@ -92,12 +123,7 @@ struct Maxima {
           Pool::template better<kept>(next, h * down + w, best, where);
         }
       }
-      if (relu) {
-        if (kept) where = best > V{} ? where : Integers{} + cut_place;
-        best = best < V{} ? V{} : best;
-      }
-      store_some<lanes>(y + to + j, best, left);
-      if (kept) Pool::store_places(places + to + j, where, left);
+      keep<kept>(best, where, to + j, left);
     }
   }
 };

@@ -24,6 +24,7 @@
 #pragma once
 
 #include "kernels.h"
+#include "pooled_convolution.h"
 #include "tile.h"
 #include "transpose.h"
 #include "windows.h"
@@ -213,21 +214,23 @@ struct Winograd {
     return all;
   }
 
-  // Forward, and the gradient in the image.
+  // Forward, and the gradient in the image. The quads may be windows of which only the maxima are
+  // wanted.
   static void convolve(const Images& source, const Target& target, const Quads& quads,
-                       const Finish& finish, const Kernel& kernel, Workers& workers) {
+                       const Finish& finish, const Kernel& kernel, Workers& workers,
+                       const Maxima<lanes>* maxima = nullptr) {
     const long fitting = most_kernel_floats / (products * kernel.inputs) / columns * columns;
     const long together = larger(columns, fitting);
     for (long first = 0; first < kernel.outputs; first += together) {
       const long last = smaller(kernel.outputs, first + together);
       const float* kernels = transformed(kernel, first, last, workers);
-      some_outputs(source, target, quads, finish, kernels, first, last, workers);
+      some_outputs(source, target, quads, finish, kernels, first, last, maxima, workers);
     }
   }
 
   static void some_outputs(const Images& source, const Target& target, const Quads& quads,
                            const Finish& finish, const float* kernels, long first_output,
-                           long last_output, Workers& workers) {
+                           long last_output, const Maxima<lanes>* maxima, Workers& workers) {
     const long inputs = source.channels, together = quads_together(inputs);
     const long units = divide_up(quads.count(), rows);
     const long blocks = larger(divide_up(quads.count(), together),
@@ -262,7 +265,7 @@ struct Winograd {
         }
         for (long q = 0; q < count; ++q) {
           finish_quad(target, quad_at(quads, first + q), finish, column, sums + q * columns,
-                      sums_matrix);
+                      sums_matrix, maxima);
         }
       }
     });
@@ -276,11 +279,9 @@ struct Winograd {
 
   // A' m A, with bias and relu, for one panel of outputs.
   static void finish_quad(const Target& target, const Quad& quad, const Finish& finish, long column,
-                          const float* from, long stride) {
+                          const float* from, long stride, const Maxima<lanes>* maxima) {
     const bool second[2] = {quad.i + 1 < target.size[0], quad.j + 1 < target.size[1]};
-    float* to = target.data +
-                ((quad.image * target.size[0] + quad.i) * target.size[1] + quad.j) * target.channels +
-                column;
+    const long pixel = (quad.image * target.size[0] + quad.i) * target.size[1] + quad.j;
     for (long c = 0; c < columns; c += lanes) {
       Number down[2][4];
 #pragma GCC unroll 4
@@ -292,17 +293,23 @@ struct Winograd {
         down[0][j] = sums[0], down[1][j] = sums[1];
       }
       const Number bias = finish.bias ? load<lanes>(finish.bias + column + c) : Number{};
-#pragma GCC unroll 2
-      for (int i = 0; i < 2; ++i) {
-        Number y[2];
-        gather_sums(down[i], y);
-#pragma GCC unroll 2
-        for (int j = 0; j < 2; ++j) {
-          y[j] += bias;
-          if (finish.relu) y[j] = y[j] < Number{} ? Number{} : y[j];
-          if ((i && !second[0]) || (j && !second[1])) continue;
-          store<lanes>(to + (i * target.size[1] + j) * target.channels + c, y[j]);
-        }
+      Number y[4];
+      gather_sums(down[0], y);
+      gather_sums(down[1], y + 2);
+#pragma GCC unroll 4
+      for (int n = 0; n < 4; ++n) {
+        y[n] += bias;
+        if (finish.relu) y[n] = y[n] < Number{} ? Number{} : y[n];
+      }
+      if (maxima) {
+        maxima->take_quad(quad.image, quad.i / 2, quad.j / 2, column + c, y);
+        continue;
+      }
+#pragma GCC unroll 4
+      for (int n = 0; n < 4; ++n) {
+        if ((n / 2 && !second[0]) || (n % 2 && !second[1])) continue;
+        const long at = pixel + n / 2 * target.size[1] + n % 2;
+        store<lanes>(target.data + at * target.channels + column + c, y[n]);
       }
     }
   }
