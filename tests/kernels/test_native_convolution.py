@@ -216,8 +216,9 @@ def test_inside_loops_branches_and_rematerialised(kind):
         assert_close(slope, gradient)
 
 
-def test_calls_from_several_threads_at_once():
-    x, kernel = normal(8, 16, 16, 32), normal(3, 3, 32, 40)
+@pytest.mark.parametrize("outputs", [40, 64])
+def test_calls_from_several_threads_at_once(outputs):
+    x, kernel = normal(8, 16, 16, 64), normal(3, 3, 64, outputs)
 
     @jax.jit
     def products(x, kernel):
@@ -271,6 +272,16 @@ def test_in_a_process_with_other_settings(setting, printed):
     )
     assert found.returncode == 0, found.stderr
     assert printed in found.stdout
+
+
+def test_an_infinity_reaches_the_outputs_of_small_windows_that_see_it():
+    x = normal(2, 16, 16, 64)
+    x[0, 4, 7, 3] = np.inf
+    y = np.asarray(jax.jit(functools.partial(convolution, padding="same"))(x, normal(3, 3, 64, 64)))
+    expected = np.zeros(y.shape, bool)
+    expected[0, 3:6, 6:9] = True
+    np.testing.assert_array_equal(~np.isfinite(y), expected)
+    assert np.isnan(y).any()  # differences are taken of what four outputs see
 
 
 @pytest.mark.parametrize(

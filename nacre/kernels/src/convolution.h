@@ -1,4 +1,5 @@
 // Convolution and its gradient in the image, as matrix products whose rows lie where windows look.
+// (Groups of few channels, and windows of 3 x 3, have kernels of their own: they are asked first.)
 //
 // Both gather: each pixel of the target is a sum over taps, of a pixel of the source times a matrix
 // of the kernel. A tap adds to the register tile a product with one row of numbers for each pixel,
@@ -379,8 +380,9 @@ void convolve(const ConvolutionShape& shape, const Finish& finish, const float* 
       SmallGroups<lanes, size.number>{source, target, kernel, finish}.run(shape.batch, plan, workers);
     });
   }
-  if (Winograd<lanes>::serves_pixels(shape, inputs, outputs)) {
-    return Winograd<lanes>::convolve(source, target, Winograd<lanes>::quads_of(shape), finish,
+  const auto quads = Winograd<lanes>::quads_of(shape);
+  if (Winograd<lanes>::serves(shape, inputs, outputs) && quads.pay(inputs * outputs)) {
+    return Winograd<lanes>::convolve(source, target, quads, finish,
                                      {kernel, inputs, outputs, false}, workers);
   }
   Gathering<lanes>{source, target, kernel, shape, finish, plan.zeros, false}.run(plan, workers);
@@ -396,12 +398,10 @@ void convolve_and_pool(const ConvolutionShape& shape, const Finish& finish, cons
   const Target target = {nullptr, {shape.output[0], shape.output[1]}, shape.outputs, shape.outputs};
   const Maxima<lanes> maxima = {pool, y, places, finish.relu};
   const Finish bias_only = {finish.bias, false};
-  if (maxima.takes_quads() &&
-      Winograd<lanes>::serves_pixels(shape, shape.inputs, shape.outputs)) {
-    const typename Winograd<lanes>::Quads windows = {shape.batch,
-                                                     {2 * maxima.height.output, 2 * maxima.width.output},
-                                                     {shape.before[0], shape.before[1]}};
-    return Winograd<lanes>::convolve(source, target, windows, bias_only,
+  const auto quads = Winograd<lanes>::quads_of(shape);
+  if (maxima.takes_quads() && Winograd<lanes>::serves(shape, shape.inputs, shape.outputs) &&
+      quads.pay(shape.inputs * shape.outputs)) {
+    return Winograd<lanes>::convolve(source, target, quads, bias_only,
                                      {kernel, shape.inputs, shape.outputs, false}, workers, &maxima);
   }
   Gathering<lanes>{source, target, kernel, shape, bias_only, plan.zeros, false, &maxima}.run(
@@ -432,8 +432,9 @@ void input_gradient(const ConvolutionShape& shape, const float* cotangent, const
   if (has_few_inputs<lanes>(shape)) {
     return Scattering<lanes>{shape, cotangent, kernel, x}.run(workers);
   }
-  if (Winograd<lanes>::serves_pixels(shape, outputs, inputs)) {
-    return Winograd<lanes>::convolve(source, target, Winograd<lanes>::turned_quads_of(shape), nothing,
+  const auto quads = Winograd<lanes>::turned_quads_of(shape);
+  if (Winograd<lanes>::serves(shape, outputs, inputs) && quads.pay(inputs * outputs)) {
+    return Winograd<lanes>::convolve(source, target, quads, nothing,
                                      {kernel, outputs, inputs, true}, workers);
   }
   Gathering<lanes>{source, target, kernel, shape, nothing, plan.zeros, true}.run(plan, workers);

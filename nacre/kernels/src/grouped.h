@@ -1,7 +1,8 @@
 // Groups of few channels, several taken as one.
 //
-// A group of four channels would leave most of a register empty. So as many groups as fit are
-// treated as one, whose kernel has zeros between channels of different groups.
+// Groups that have more outputs than inputs or fewer, or a number that does not divide a register
+// (small_groups.h has the others), would leave most of it empty. So as many as fit are treated as
+// one, whose kernel has zeros between channels of different groups.
 //
 // Temporaries: the kernel with these zeros, at most as many times the kernel as a register has
 // numbers.

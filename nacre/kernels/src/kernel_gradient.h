@@ -1,4 +1,5 @@
-// The gradient of a convolution in its kernel.
+// The gradient of a convolution in its kernel. (Groups of few channels, and windows of 3 x 3, have
+// kernels of their own.)
 //
 //   W'[t, i, o] = sum over pixels p of x[p * stride + t * dilation - before, i] y'[p, o]
 //
@@ -327,7 +328,7 @@ void kernel_gradient(const ConvolutionShape& shape, const float* x, const float*
           .run(workers);
     });
   }
-  if (Winograd<lanes>::serves(shape, shape.inputs, shape.outputs)) {
+  if (Winograd<lanes>::serves_kernel_gradient(shape, workers)) {
     const Images change = {cotangent, {shape.output[0], shape.output[1]}, shape.outputs,
                            shape.outputs};
     return Winograd<lanes>::kernel_gradient(shape, source, change, Winograd<lanes>::quads_of(shape),

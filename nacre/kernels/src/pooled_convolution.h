@@ -74,12 +74,12 @@ struct Maxima {
     }
   }
 
-  // Whether every window is four neighbouring outputs, and whole.
+  // Whether the windows are the outputs four by four.
   bool takes_quads() const {
-    const auto whole = [](const PoolAxis& axis) {
-      return axis.window == 2 && !axis.before && 2 * axis.output <= axis.image;
+    const auto in_twos = [](const PoolAxis& axis) {
+      return axis.window == 2 && !axis.before && 2 * axis.output == axis.image;
     };
-    return whole(height) && whole(width);
+    return in_twos(height) && in_twos(width);
   }
 
   // The window at (h, w), given as registers of some channels.

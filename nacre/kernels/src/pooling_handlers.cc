@@ -28,8 +28,7 @@ ffi::Error forward(ffi::ThreadPool pool, Floats x, FloatsOut y, ffi::Result<Plac
 ffi::Error backward(ffi::ThreadPool pool, Floats change, Places places, FloatsOut x, Numbers axes,
                     bool maximum) {
   Pool workers(pool);
-  const unsigned char* kept = places.element_count() ? places.typed_data() : nullptr;
-  kernels()->pool_backward(shape_of(change, axes, maximum), change.typed_data(), kept,
+  kernels()->pool_backward(shape_of(change, axes, maximum), change.typed_data(), given(places),
                            wanted(x), workers);
   return ffi::Error::Success();
 }

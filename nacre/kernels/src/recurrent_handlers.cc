@@ -27,7 +27,7 @@ ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats recurre
       given(bias),                  given(h),
       given(c),                     given(mask),
       given(dropout),               wanted(outputs),
-      wanted(last_h),         wanted(last_c),
+      wanted(last_h),               wanted(last_c),
       wanted(saved),                wanted(memory),
       wanted(multiplied),
   };
@@ -46,7 +46,7 @@ ffi::Error backward(ffi::ThreadPool pool, Floats recurrent_kernel, Floats first_
       given(recurrent_kernel), given(first_h),         given(first_c), given(mask),
       given(dropout),          given(outputs),         given(saved),   given(memory),
       given(outputs_change),   given(last_h),          given(last_c),  wanted(sums),
-      wanted(recurrent_sums),  wanted(bias),     wanted(h), wanted(c),
+      wanted(recurrent_sums),  wanted(bias),           wanted(h),      wanted(c),
   };
   Pool workers(pool);
   const long units = recurrent_kernel.dimensions()[0];

@@ -7,7 +7,7 @@
 //   y[p] = sum over taps t and i < size of spread(x[p + t], i) * W[t, i]
 //
 // Temporaries: none forward; for the gradient in the image, the kernel with inputs and outputs of each
-// group exchanged; for that in the kernel, a copy of it for each chunk of rows.
+// group exchanged; for that in the kernel, a copy of it for each chunk of rows, 16 MiB at most.
 #pragma once
 
 #include "kernels.h"
@@ -182,7 +182,8 @@ struct SmallGroups {
 // The gradient in the kernel: for each tap and channel, a sum over all pixels.
 template <int lanes, int size>
 struct SmallGroupsKernelGradient {
-  static constexpr int most_taps = size == 1 ? 9 : size == 8 ? 1 : 3;  // whose sums fit in registers
+  static constexpr long partial_floats = 4 << 20;
+  static constexpr int most_taps = size == 1 ? 9 : size == 8 ? 1 : 3;  // so many sums are kept in registers
 
   Images source;
   const float* cotangent;
@@ -199,8 +200,9 @@ struct SmallGroupsKernelGradient {
 
   void run(Workers& workers) const {
     const long rows = shape.batch * shape.output[0];
-    const long chunks = larger(1, smaller(rows, 4 * workers.count()));
     const long floats = grid.count * size * source.channels;
+    const long allowed = 1 + partial_floats / larger(1, floats);
+    const long chunks = larger(1, smaller(smaller(rows, allowed), 4 * workers.count()));
     float* others = scratch(partial_slot, (chunks - 1) * floats + 1);
     for_each_task(workers, chunks, [&](long chunk) {
       float* sums = chunk ? others + (chunk - 1) * floats : result;

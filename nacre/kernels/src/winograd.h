@@ -16,11 +16,11 @@
 //
 // Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 //
-// Numbers that are not finite spread to the whole quad, and infinities become NaN.
+// An output that sees an infinity is infinite or NaN: differences are taken of it.
 //
 // Temporaries: 16 numbers for each pair of an input and an output channel, for so many outputs that it
-// is 8 MiB at most; a thread, for a block of quads, 16 numbers for each of their inputs and for each
-// of 64 outputs, about 1 MiB; in the gradient of the kernel 16 for each of a task's pairs, about 8 MiB.
+// is 9 MiB at most. A thread has 16 for each input of a block of quads and for each of 64 outputs, 2
+// MiB at most; in the gradient of the kernel 3.5 MiB, and 16 for each of a task's pairs, 9 MiB.
 #pragma once
 
 #include "kernels.h"
@@ -37,11 +37,14 @@ struct Winograd {
   static constexpr int vectors = TileShape<lanes>::vectors, columns = TileShape<lanes>::columns;
   static constexpr long most_quads = 96;
   static constexpr long block_floats = 192 << 10;
-  static constexpr long most_kernel_floats = kept_bytes / sizeof(float);
+  static constexpr long kept_floats = kept_bytes / sizeof(float);
+  static constexpr long fewest_channels = 32, most_channels = 1024;
+  static constexpr long fewest_pixels = 256;
+  static_assert(rows == 6 && lanes % 8 == 0, "add_products has tiles for what is left of the rows");
 
   using Number = Vector<lanes>;
 
-  // Whether it can be used, and pays, for products of `inputs` numbers that go to `outputs` columns.
+  // Whether it can be used for products of `inputs` numbers that go to `outputs` columns.
   static bool serves(const ConvolutionShape& shape, long inputs, long outputs) {
     for (int axis = 0; axis < 2; ++axis) {
       if (shape.window[axis] != 3 || shape.strides[axis] != 1 || shape.dilation[axis] != 1 ||
@@ -49,17 +52,17 @@ struct Winograd {
         return false;
       }
     }
-    return shape.groups == 1 && inputs % lanes == 0 && inputs >= 32 && outputs % columns == 0 &&
-           outputs >= 32 && pixels(shape) >= 256;
+    const auto fits = [](long channels, long unit) {
+      return channels % unit == 0 && channels >= fewest_channels && channels <= most_channels;
+    };
+    return shape.groups == 1 && fits(inputs, lanes) && fits(outputs, columns) &&
+           shape.batch * shape.output[0] * shape.output[1] >= fewest_pixels;
   }
 
-  // Forward, and in the gradient of the image, pixels must make up for what is done to the kernel.
-  static bool serves_pixels(const ConvolutionShape& shape, long inputs, long outputs) {
-    return serves(shape, inputs, outputs) && inputs * outputs <= 384 * pixels(shape);
-  }
-
-  static long pixels(const ConvolutionShape& shape) {
-    return shape.batch * shape.output[0] * shape.output[1];
+  // Of the gradient in the kernel a task computes some inputs and panels of outputs.
+  static bool serves_kernel_gradient(const ConvolutionShape& shape, const Workers& workers) {
+    return serves(shape, shape.inputs, shape.outputs) &&
+           shape.inputs / lanes * (shape.outputs / columns) >= workers.count();
   }
 
   // The quads of outputs of all images, 2 x 2 each or what there is at the edge.
@@ -68,6 +71,9 @@ struct Winograd {
     long down = divide_up(output[0], 2), across = divide_up(output[1], 2);
 
     NACRE_INLINE long count() const { return batch * down * across; }
+
+    // Whether they are enough to make up for what is done to a kernel of so many pairs of channels.
+    bool pay(long pairs) const { return pairs <= 384 * 4 * count(); }
   };
   static Quads quads_of(const ConvolutionShape& shape) {
     return {shape.batch, {shape.output[0], shape.output[1]}, {shape.before[0], shape.before[1]}};
@@ -90,7 +96,7 @@ struct Winograd {
   // share a few places in the cache.
   NACRE_INLINE static long apart(long floats) { return floats + 4 * line_floats; }
 
-  // The part of `channels` whose quads are worked on together.
+  // How many quads are worked on together.
   static long quads_together(long channels) {
     const long fitting = block_floats / (products * channels) / rows * rows;
     return larger(4 * rows, smaller(most_quads, fitting));
@@ -219,16 +225,15 @@ struct Winograd {
   static void convolve(const Images& source, const Target& target, const Quads& quads,
                        const Finish& finish, const Kernel& kernel, Workers& workers,
                        const Maxima<lanes>* maxima = nullptr) {
-    const long fitting = most_kernel_floats / (products * kernel.inputs) / columns * columns;
-    const long together = larger(columns, fitting);
+    const long together = kept_floats / (products * apart(kernel.inputs * columns)) * columns;
     for (long first = 0; first < kernel.outputs; first += together) {
       const long last = smaller(kernel.outputs, first + together);
       const float* kernels = transformed(kernel, first, last, workers);
-      some_outputs(source, target, quads, finish, kernels, first, last, maxima, workers);
+      convolve_some(source, target, quads, finish, kernels, first, last, maxima, workers);
     }
   }
 
-  static void some_outputs(const Images& source, const Target& target, const Quads& quads,
+  static void convolve_some(const Images& source, const Target& target, const Quads& quads,
                            const Finish& finish, const float* kernels, long first_output,
                            long last_output, const Maxima<lanes>* maxima, Workers& workers) {
     const long inputs = source.channels, together = quads_together(inputs);
@@ -362,16 +367,21 @@ struct Winograd {
     to[2] = half * (u[1] + u[2]) + u[3];
   }
 
-  // A task has some of the inputs, and sums over all quads: so no sums are divided.
+  // A task has some of the inputs and of the outputs, and goes through all quads: so every sum is made
+  // by one task.
   static void kernel_gradient(const ConvolutionShape& shape, const Images& source,
                               const Images& change, const Quads& quads, float* result,
                               Workers& workers) {
-    const long pieces = shape.inputs / lanes;
-    const long fitting = divide_up(products * shape.inputs * shape.outputs, most_kernel_floats);
-    const long tasks = smaller(pieces, larger(fitting, 2 * workers.count()));
-    for_each_task(workers, tasks, [&](long task) {
-      const long first = task * pieces / tasks * lanes, last = (task + 1) * pieces / tasks * lanes;
-      const long own = last - first, outputs = shape.outputs;
+    const long pieces = shape.inputs / lanes, panels = shape.outputs / columns;
+    const long fitting = divide_up(products * shape.inputs * shape.outputs, kept_floats - 65536);
+    const long wanted = larger(fitting, 2 * workers.count());
+    const long parts = smaller(pieces, wanted), splits = smaller(panels, divide_up(wanted, parts));
+    for_each_task(workers, parts * splits, [&](long task) {
+      const long part = task / splits, split = task % splits;
+      const long first = part * pieces / parts * lanes, last = (part + 1) * pieces / parts * lanes;
+      const long first_output = split * panels / splits * columns;
+      const long outputs = (split + 1) * panels / splits * columns - first_output;
+      const long own = last - first;
       const long seen_matrix = apart(most_quads * own), total_matrix = apart(own * outputs);
       const long changes_matrix = apart(most_quads * columns);
       float* total = scratch(image_slot, products * total_matrix);
@@ -385,8 +395,8 @@ struct Winograd {
         }
         for (long column = 0; column < outputs; column += columns) {
           for (long q = 0; q < count; ++q) {
-            transform_change(change, quad_at(quads, begin + q), column, changes + q * columns,
-                             changes_matrix);
+            transform_change(change, quad_at(quads, begin + q), first_output + column,
+                             changes + q * columns, changes_matrix);
           }
           for (int n = 0; n < products; ++n) {
             add_products(seen + n * seen_matrix, own, changes + n * changes_matrix, count,
@@ -397,14 +407,15 @@ struct Winograd {
       for (long i = 0; i < own; ++i) {
         for (long o = 0; o < outputs; o += lanes) {
           finish_kernel(total + i * outputs + o, total_matrix,
-                        result + (first + i) * outputs + o, shape.inputs * outputs);
+                        result + (first + i) * shape.outputs + first_output + o,
+                        shape.inputs * shape.outputs);
         }
       }
     });
   }
 
-  // sums[i, o] (+)= sum over quads q of seen[q, i] change[q, o]. Whole registers of rows leave an even
-  // number of them to the last tile.
+  // sums[i, o] (+)= sum over quads q of seen[q, i] change[q, o]. The rows are a multiple of 8, so that
+  // tiles of six leave 4, 2 or none.
   static void add_products(const float* seen, long own, const float* changes, long count, float* sums,
                            long outputs, bool add) {
     long row = 0;
