@@ -5,15 +5,6 @@ from __future__ import annotations
 __all__ = ["NOTES"]
 
 NOTES: dict[tuple[str, str], str] = {
-    ("resnet18", "ms a step"): "Of the processor time, 39% are the products forwards and in the "
-    "image, which run at 61 to 89% of the peak, 20% the products in the kernel, at 52 to 68% (the "
-    "table of single operations), and 14% the system's: a call's temporaries are new "
-    "memory, and steps this long come one to a call.",
-    ("separable", "ms a step"): "Of the processor time, 51% are the kernels' and 29% the system's: "
-    "a call's temporaries are new memory, and each page of it is cleared. Tried: huge pages for "
-    "them (GLIBC_TUNABLES=glibc.malloc.hugetlb=1), 10 to 50% less of the system's time. Not tried: "
-    "memory that is kept from call to call; the depthwise and the pointwise convolution in one "
-    "pass.",
     ("mlp_bf16", "ms a step"): "Products are made in float32, since this machine has no faster "
     "units for bfloat16 (AVX-512's vdpbf16ps has half the rate of float32 here).",
     ("warm_cache", "s in all"): "Training takes most of it, and its two large products of matrices "
