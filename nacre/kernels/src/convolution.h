@@ -377,7 +377,7 @@ void convolve(const ConvolutionShape& shape, const Finish& finish, const float* 
   const Target target = {y, {shape.output[0], shape.output[1]}, shape.outputs, outputs};
   if (small_groups) {
     return with_group_size<lanes>(shape, [&](auto size) {
-      SmallGroups<lanes, size.number>{source, target, kernel, finish}.run(shape.batch, plan, workers);
+      SmallGroups<lanes, size.value>{source, target, kernel, finish}.run(shape.batch, plan, workers);
     });
   }
   const auto quads = Winograd<lanes>::quads_of(shape);
@@ -425,7 +425,7 @@ void input_gradient(const ConvolutionShape& shape, const float* cotangent, const
   if (small_groups) {
     const float* exchanged = exchanged_kernel<lanes>(shape, kernel);
     return with_group_size<lanes>(shape, [&](auto size) {
-      SmallGroups<lanes, size.number>{source, target, exchanged, nothing}.run(shape.batch, plan,
+      SmallGroups<lanes, size.value>{source, target, exchanged, nothing}.run(shape.batch, plan,
                                                                               workers);
     });
   }

@@ -324,7 +324,7 @@ void kernel_gradient(const ConvolutionShape& shape, const float* x, const float*
                          shape.inputs / shape.groups};
   if (small_groups) {
     return with_group_size<lanes>(shape, [&](auto size) {
-      SmallGroupsKernelGradient<lanes, size.number>{source, cotangent, kernel, shape, plan.grids[0]}
+      SmallGroupsKernelGradient<lanes, size.value>{source, cotangent, kernel, shape, plan.grids[0]}
           .run(workers);
     });
   }

@@ -10,6 +10,8 @@
 // group exchanged; for that in the kernel, a copy of it for each chunk of rows, 16 MiB at most.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels.h"
 #include "partial_sums.h"
 #include "windows.h"
@@ -27,10 +29,10 @@ bool has_small_groups(const ConvolutionShape& shape) {
 template <int lanes, class Body>
 void with_group_size(const ConvolutionShape& shape, const Body& body) {
   switch (shape.inputs / shape.groups) {
-    case 1: return body(Constant<1>{});
-    case 2: return body(Constant<2>{});
-    case 4: return body(Constant<4>{});
-    default: return body(Constant<8>{});
+    case 1: return body(std::integral_constant<int, 1>{});
+    case 2: return body(std::integral_constant<int, 2>{});
+    case 4: return body(std::integral_constant<int, 4>{});
+    default: return body(std::integral_constant<int, 8>{});
   }
 }
 

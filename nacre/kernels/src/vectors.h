@@ -87,11 +87,6 @@ NACRE_INLINE Vector<lanes> permute(Vector<lanes> numbers, Integers<lanes> order)
   }
 }
 
-template <int value>
-struct Constant {
-  static constexpr int number = value;
-};
-
 NACRE_INLINE long smaller(long a, long b) { return a < b ? a : b; }
 NACRE_INLINE long larger(long a, long b) { return a < b ? b : a; }
 NACRE_INLINE long divide_up(long a, long b) { return (a + b - 1) / b; }

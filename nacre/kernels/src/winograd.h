@@ -102,6 +102,30 @@ struct Winograd {
     return larger(4 * rows, smaller(most_quads, fitting));
   }
 
+  // One of the transforms, along both axes of a square: `load_at(i, j)` gives its numbers, `side` a row,
+  // and `store_at(i, j, number)` takes what comes of them.
+  template <int side, int made, class Transform, class Load, class Store>
+  NACRE_INLINE static void along_both(const Transform& transform, const Load& load_at,
+                                      const Store& store_at) {
+    Number down[made][side];
+#pragma GCC unroll 4
+    for (int j = 0; j < side; ++j) {
+      Number numbers[side], sums[made];
+#pragma GCC unroll 4
+      for (int i = 0; i < side; ++i) numbers[i] = load_at(i, j);
+      transform(numbers, sums);
+#pragma GCC unroll 4
+      for (int i = 0; i < made; ++i) down[i][j] = sums[i];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < made; ++i) {
+      Number sums[made];
+      transform(down[i], sums);
+#pragma GCC unroll 4
+      for (int j = 0; j < made; ++j) store_at(i, j, sums[j]);
+    }
+  }
+
   // B' x B, along one axis.
   NACRE_INLINE static void differences(const Number* x, Number* to) {
     to[0] = x[0] - x[2];
@@ -125,23 +149,10 @@ struct Winograd {
       }
     }
     for (long c = first; c < last; c += lanes, to += lanes) {
-      Number down[4][4];
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) {
-        Number x[4], sums[4];
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) x[i] = from[i][j] ? load<lanes>(from[i][j] + c) : Number{};
-        differences(x, sums);
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) down[i][j] = sums[i];
-      }
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        Number sums[4];
-        differences(down[i], sums);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; ++j) store<lanes>(to + (4 * i + j) * stride, sums[j]);
-      }
+      along_both<4, 4>(
+          differences,
+          [&](int i, int j) { return from[i][j] ? load<lanes>(from[i][j] + c) : Number{}; },
+          [&](int i, int j, Number number) { store<lanes>(to + (4 * i + j) * stride, number); });
     }
   }
 
@@ -157,21 +168,13 @@ struct Winograd {
   // G w G' for the numbers at `kernel`, whose elements are `stride` apart; turned round if `turned`.
   NACRE_INLINE static void transform_kernel(const float* kernel, long stride, bool turned,
                                             Number (&to)[products]) {
-    Number down[4][3];
-#pragma GCC unroll 3
-    for (int j = 0; j < 3; ++j) {
-      Number w[3], sums[4];
-#pragma GCC unroll 3
-      for (int i = 0; i < 3; ++i) {
-        const int element = 3 * i + j;
-        w[i] = load<lanes>(kernel + (turned ? 8 - element : element) * stride);
-      }
-      spread_kernel(w, sums);
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) down[i][j] = sums[i];
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) spread_kernel(down[i], &to[4 * i]);
+    along_both<3, 4>(
+        spread_kernel,
+        [&](int i, int j) {
+          const int element = 3 * i + j;
+          return load<lanes>(kernel + (turned ? 8 - element : element) * stride);
+        },
+        [&](int i, int j, Number number) { to[4 * i + j] = number; });
   }
 
   // The weights, or in the gradient of the image what they are turned round and transposed.
@@ -288,19 +291,12 @@ struct Winograd {
     const bool second[2] = {quad.i + 1 < target.size[0], quad.j + 1 < target.size[1]};
     const long pixel = (quad.image * target.size[0] + quad.i) * target.size[1] + quad.j;
     for (long c = 0; c < columns; c += lanes) {
-      Number down[2][4];
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) {
-        Number m[4], sums[2];
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) m[i] = load<lanes>(from + (4 * i + j) * stride + c);
-        gather_sums(m, sums);
-        down[0][j] = sums[0], down[1][j] = sums[1];
-      }
-      const Number bias = finish.bias ? load<lanes>(finish.bias + column + c) : Number{};
       Number y[4];
-      gather_sums(down[0], y);
-      gather_sums(down[1], y + 2);
+      along_both<4, 2>(
+          gather_sums,
+          [&](int i, int j) { return load<lanes>(from + (4 * i + j) * stride + c); },
+          [&](int i, int j, Number number) { y[2 * i + j] = number; });
+      const Number bias = finish.bias ? load<lanes>(finish.bias + column + c) : Number{};
 #pragma GCC unroll 4
       for (int n = 0; n < 4; ++n) {
         y[n] += bias;
@@ -320,11 +316,11 @@ struct Winograd {
   }
 
   // A y', along one axis.
-  NACRE_INLINE static void spread_change(Number a, Number b, Number* to) {
-    to[0] = a;
-    to[1] = a + b;
-    to[2] = a - b;
-    to[3] = -b;
+  NACRE_INLINE static void spread_change(const Number* y, Number* to) {
+    to[0] = y[0];
+    to[1] = y[0] + y[1];
+    to[2] = y[0] - y[1];
+    to[3] = -y[1];
   }
 
   // A y' A' for one panel of the outputs' gradient; number n goes to to[n * stride].
@@ -335,27 +331,14 @@ struct Winograd {
         change.data +
         ((quad.image * change.size[0] + quad.i) * change.size[1] + quad.j) * change.channels + column;
     for (long c = 0; c < columns; c += lanes) {
-      Number down[4][2];
-#pragma GCC unroll 2
-      for (int j = 0; j < 2; ++j) {
-        Number y[2], sums[4];
-#pragma GCC unroll 2
-        for (int i = 0; i < 2; ++i) {
-          const bool there = (!i || second[0]) && (!j || second[1]);
-          const long away = (i * change.size[1] + j) * change.channels + c;
-          y[i] = there ? load<lanes>(from + away) : Number{};
-        }
-        spread_change(y[0], y[1], sums);
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) down[i][j] = sums[i];
-      }
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        Number sums[4];
-        spread_change(down[i][0], down[i][1], sums);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; ++j) store<lanes>(to + (4 * i + j) * stride + c, sums[j]);
-      }
+      along_both<2, 4>(
+          spread_change,
+          [&](int i, int j) {
+            const bool there = (!i || second[0]) && (!j || second[1]);
+            const long away = (i * change.size[1] + j) * change.channels + c;
+            return there ? load<lanes>(from + away) : Number{};
+          },
+          [&](int i, int j, Number number) { store<lanes>(to + (4 * i + j) * stride + c, number); });
     }
   }
 
@@ -438,23 +421,10 @@ struct Winograd {
   }
 
   static void finish_kernel(const float* from, long stride, float* to, long to_stride) {
-    Number down[3][4];
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) {
-      Number u[4], sums[3];
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) u[i] = load<lanes>(from + (4 * i + j) * stride);
-      gather_kernel(u, sums);
-#pragma GCC unroll 3
-      for (int i = 0; i < 3; ++i) down[i][j] = sums[i];
-    }
-#pragma GCC unroll 3
-    for (int i = 0; i < 3; ++i) {
-      Number sums[3];
-      gather_kernel(down[i], sums);
-#pragma GCC unroll 3
-      for (int j = 0; j < 3; ++j) store<lanes>(to + (3 * i + j) * to_stride, sums[j]);
-    }
+    along_both<4, 3>(
+        gather_kernel,
+        [&](int i, int j) { return load<lanes>(from + (4 * i + j) * stride); },
+        [&](int i, int j, Number number) { store<lanes>(to + (3 * i + j) * to_stride, number); });
   }
 };
 
