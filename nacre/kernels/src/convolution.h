@@ -26,8 +26,8 @@
 
 #include "grouped.h"
 #include "kernels.h"
+#include "planes.h"
 #include "pooled_convolution.h"
-#include "scattering.h"
 #include "small_groups.h"
 #include "tile.h"
 #include "transpose.h"
@@ -38,7 +38,7 @@ namespace nacre {
 
 template <int lanes>
 struct Gathering {
-  static constexpr long few_channels = 16;  // below this, a window is one row of numbers
+  static constexpr long few = 16, narrow_few = 33;
   static constexpr long strip_pixels = 512;
   static constexpr int panel_columns = TileShape<lanes>::columns;
 
@@ -97,6 +97,12 @@ struct Gathering {
     });
   }
 
+  // Where a row of the tile is read for few products, it must not cost a pointer of its own.
+  template <int vectors>
+  bool few_channels() const {
+    return source.depth < (vectors <= 2 ? narrow_few : few);
+  }
+
   static constexpr int smaller_constant(int vectors) {
     return vectors < TileShape<lanes>::vectors ? vectors : TileShape<lanes>::vectors;
   }
@@ -107,7 +113,7 @@ struct Gathering {
     const Grid& grid = *task.grid;
     const long batch = shape.batch;
     const float* packed = pack<vectors * lanes>(task);
-    const bool few = source.depth < few_channels && grid.count > 1;
+    const bool few = few_channels<vectors>() && grid.count > 1;
     if (maxima) return pool<vectors>(task, packed, few, block, blocks);
     const Strips<lanes> strips(grid.size, strip_pixels);
     const long image = grid.size[0] * grid.size[1];
@@ -322,41 +328,47 @@ struct Gathering {
     }
   }
 
-  // The pixels of a strip, each with its window as one row of numbers.
+  // The pixels of a strip, some neighbours of a row at a time.
   template <int vectors>
   void along(const Task& task, const Strip& strip, const float* packed) const {
-    constexpr int rows = tile_rows<lanes, vectors>;
+    along<vectors, most_even_rows<lanes, vectors>>(task, strip, packed,
+                                                fitting_rows<lanes, vectors>(strip.columns));
+  }
+
+  template <int vectors, int pixels>
+  void along(const Task& task, const Strip& strip, const float* packed, int fitting) const {
+    if constexpr (pixels > least_even_rows<lanes, vectors>) {
+      if (fitting < pixels) return along<vectors, pixels - 2>(task, strip, packed, fitting);
+    }
     const Grid& grid = *task.grid;
     Images group = source;
     group.data += task.group * source.depth;
-    const Surroundings seen = surroundings<lanes>(group, strip, grid.pace, grid.reach);
-    const long depth = grid.count * source.depth;
-    long* offsets = reinterpret_cast<long*>(scratch(offsets_slot, 2 * depth));
-    offsets_of<lanes>(grid.taps, grid.count, grid.reach, seen.row_stride, seen.pixel_stride,
-                      source.depth, offsets);
-    const long pixels = strip.rows * strip.columns;
-    long i = 0, j = 0;
-    for (long pixel = 0; pixel < pixels; pixel += rows) {
-      const int filled = static_cast<int>(smaller(rows, pixels - pixel));
-      const float* from[rows];
-      float* out[rows];
-      for (int r = 0; r < rows; ++r) {
-        if (r >= filled) {
-          from[r] = from[0], out[r] = out[0];
-          continue;
+    Strip wide = strip;
+    wide.columns = larger(pixels, strip.columns);
+    const Surroundings seen = surroundings<lanes>(group, wide, grid.pace, grid.reach);
+    const long depth = grid.count * source.depth, next = grid.pace[1] * seen.pixel_stride;
+    Run* runs = reinterpret_cast<Run*>(scratch(offsets_slot, grid.count * sizeof(Run) / sizeof(float)));
+    const long count = runs_of<lanes>(grid, seen, source.depth, runs);
+    for (long i = 0; i < strip.rows; ++i) {
+      for (long begin = 0; begin < strip.columns; begin += pixels) {
+        // The last tile moves back to end with the row.
+        const long j = smaller(begin, wide.columns - pixels);
+        const float* from = seen.data + i * grid.pace[0] * seen.row_stride + j * next;
+        float* out[pixels];
+        for (int p = 0; p < pixels; ++p) {
+          out[p] = target_at(task, strip.image, strip.row + i, strip.column + j + p);
         }
-        from[r] = seen.data + i * grid.pace[0] * seen.row_stride +
-                  j * grid.pace[1] * seen.pixel_stride;
-        out[r] = target_at(task, strip.image, strip.row + i, strip.column + j);
-        if (++j == strip.columns) j = 0, ++i;
-      }
-      for (long panel = 0; panel < task.panels; ++panel) {
-        Tile<lanes, rows, vectors> tile;
-        start(task, panel, tile);
-        tile.multiply_at(from, offsets, packed + panel * depth * vectors * lanes, vectors * lanes,
-                         depth);
-        store_tile(task, tile, out, filled);
-        for (int r = 0; r < rows; ++r) out[r] += vectors * lanes;
+        for (long panel = 0; panel < task.panels; ++panel) {
+          Tile<lanes, pixels, vectors> tile;
+          start(task, panel, tile);
+          const float* matrix = packed + panel * depth * vectors * lanes;
+          for (long r = 0; r < count; ++r) {
+            tile.multiply_along(from + runs[r].at, next, matrix, vectors * lanes, runs[r].length);
+            matrix += runs[r].length * vectors * lanes;
+          }
+          store_tile(task, tile, out, static_cast<int>(smaller(pixels, strip.columns)));
+          for (int p = 0; p < pixels; ++p) out[p] += vectors * lanes;
+        }
       }
     }
   }
@@ -430,7 +442,7 @@ void input_gradient(const ConvolutionShape& shape, const float* cotangent, const
     });
   }
   if (has_few_inputs<lanes>(shape)) {
-    return Scattering<lanes>{shape, cotangent, kernel, x}.run(workers);
+    return Planes<lanes>{shape, cotangent, kernel, target, plan}.run(workers);
   }
   const auto quads = Winograd<lanes>::turned_quads_of(shape);
   if (Winograd<lanes>::serves(shape, outputs, inputs) && quads.pay(inputs * outputs)) {

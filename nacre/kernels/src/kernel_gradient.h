@@ -33,6 +33,7 @@ struct KernelGradient {
   static constexpr long whole_floats = 1 << 18;  // a kernel up to this stays in a core's cache
   static constexpr long partial_floats = 4 << 20;
   static constexpr int few_rows = lanes == 16 ? 9 : 5;
+  static constexpr long narrow = 16;  // no tile has more rows
 
   Images source;
   const float* cotangent;
@@ -55,10 +56,23 @@ struct KernelGradient {
   };
 
   bool few() const { return source.depth < few_channels; }
+  // Of a narrow panel more fit into the cache.
+  long strip_pixels() const {
+    return block_pixels * larger(1, 4 * narrow / larger(narrow, columns));
+  }
+  // Numbers of a window that lie side by side.
+  long run_length() const {
+    const bool beside = source.depth == source.channels && shape.dilation[1] == 1;
+    return beside ? shape.window[1] * source.depth : source.depth;
+  }
+  bool by_runs() const { return few() && columns <= narrow && run_length() >= narrow; }
   int panel_vectors() const {
     return few() && lanes == 16 ? 2 : TileShape<lanes>::vectors;
   }
   long rows_a_tile() const {
+    if (by_runs()) {
+      return columns <= lanes ? fitting_rows<lanes, 1>(run_length()) : fitting_rows<lanes, 2>(run_length());
+    }
     if (few()) return few_rows;
     switch (divide_up(smaller(columns, panel_vectors() * lanes), lanes)) {
       case 1: return tile_channels<lanes, 1>;
@@ -70,12 +84,13 @@ struct KernelGradient {
 
   // The same rows for panels of any width, so that a task's share of them does not depend on it.
   long blocks_a_tap() const {
+    if (by_runs()) return count * source.depth / run_length() * divide_up(run_length(), rows_a_tile());
     return few() ? divide_up(count * source.depth, few_rows)
                  : divide_up(source.depth, rows_a_tile());
   }
 
   void run(Workers& workers) const {
-    const Strips<lanes> strips(shape.output, block_pixels);
+    const Strips<lanes> strips(shape.output, strip_pixels());
     const long parts = few() ? shape.batch * strips.an_image()
                              : divide_up(shape.batch * shape.output[0] * shape.output[1], block_pixels);
     const long floats = count * source.depth * outputs;
@@ -262,49 +277,77 @@ struct KernelGradient {
     tile.put(out, rows, part.width, part.add, done);
   }
 
+  // What the windows of a strip see: rows of pixels, and how far apart they are.
+  struct Pixels {
+    const float* from;
+    long down, along, rows, columns;
+  };
+
   // Few channels: the numbers of a window are the rows.
   void strip_of_pixels(const Task& task, const Strip& strip, bool add) const {
     Images group = source;
     group.data += task.group * source.depth;
     const Surroundings seen = surroundings<lanes>(group, strip, grid.pace, grid.reach);
-    const long rows = count * source.depth, pixels = strip.rows * strip.columns;
+    const long rows = count * source.depth;
     long* offsets = reinterpret_cast<long*>(scratch(offsets_slot, 2 * (rows + few_rows)));
     offsets_of<lanes>(grid.taps, count, grid.reach, seen.row_stride, seen.pixel_stride, source.depth,
                       offsets);
     for (long r = rows; r < rows + few_rows; ++r) offsets[r] = 0;
     const long first = (strip.image * shape.output[0] + strip.row) * shape.output[1] + strip.column;
-    const float** pointers = reinterpret_cast<const float**>(scratch(pointers_slot, 2 * pixels));
-    long* places = reinterpret_cast<long*>(scratch(places_slot, 2 * pixels));
-    for (long i = 0, p = 0; i < strip.rows; ++i) {
-      for (long j = 0; j < strip.columns; ++j, ++p) {
-        pointers[p] = seen.data + i * grid.pace[0] * seen.row_stride + j * grid.pace[1] * seen.pixel_stride;
-      }
-    }
+    const Pixels pixels = {seen.data, grid.pace[0] * seen.row_stride,
+                           grid.pace[1] * seen.pixel_stride, strip.rows, strip.columns};
     for_each_panel([&](long column, long width) {
-      const Part part = panel_of(task, first, pixels, column, width, add);
-      for (long p = 0; p < pixels; ++p) places[p] = p * part.stride;
+      const Part part = panel_of(task, first, strip.rows * strip.columns, column, width, add);
       float* sums = task.sums + task.group * columns + column;
       for (long block = task.first_block; block < task.last_block; ++block) {
         if (width <= lanes) {
-          window<1>(part, block, pointers, offsets, places, pixels, sums);
+          window<1>(part, block, pixels, offsets, sums);
         } else {
-          window<2>(part, block, pointers, offsets, places, pixels, sums);
+          window<2>(part, block, pixels, offsets, sums);
         }
       }
     });
   }
 
   template <int vectors>
-  void window(const Part& part, long block, const float* const* pointers, const long* offsets,
-              const long* places, long pixels, float* sums) const {
-    const long row = block * few_rows;
-    const long left = count * source.depth - row;
+  void window(const Part& part, long block, Pixels pixels, const long* offsets, float* sums) const {
+    if (by_runs()) {
+      const long tiles = divide_up(run_length(), rows_a_tile());
+      const long row = block / tiles * run_length(), in_run = block % tiles * rows_a_tile();
+      pixels.from += offsets[row];
+      return run_of_window<vectors, most_even_rows<lanes, vectors>>(part, in_run, pixels,
+                                                                    sums + row * outputs);
+    }
+    const long row = block * few_rows, left = count * source.depth - row;
     Tile<lanes, few_rows, vectors> tile;
     tile.clear();
-    tile.multiply_gathered(pointers, offsets + row, part.cotangent, places, pixels);
+    for (long i = 0; i < pixels.rows; ++i) {
+      tile.multiply_spread(pixels.from + i * pixels.down, offsets + row, pixels.along,
+                           part.cotangent + i * pixels.columns * part.stride, part.stride,
+                           pixels.columns);
+    }
     float* out[few_rows];
     for (int r = 0; r < few_rows; ++r) out[r] = sums + (row + r) * outputs;
     tile.put(out, static_cast<int>(smaller(few_rows, left)), part.width, part.add);
+  }
+
+  // Like a tile of channels, the last one moves back to end with the run, and leaves out what is done.
+  template <int vectors, int rows>
+  void run_of_window(const Part& part, long wanted, const Pixels& pixels, float* sums) const {
+    if constexpr (rows > least_even_rows<lanes, vectors>) {
+      if (rows_a_tile() < rows) return run_of_window<vectors, rows - 2>(part, wanted, pixels, sums);
+    }
+    const long first = smaller(wanted, run_length() - rows);
+    Tile<lanes, rows, vectors> tile;
+    tile.clear();
+    for (long i = 0; i < pixels.rows; ++i) {
+      tile.multiply_transposed(pixels.from + first + i * pixels.down, pixels.along,
+                               part.cotangent + i * pixels.columns * part.stride, part.stride,
+                               pixels.columns);
+    }
+    float* out[rows];
+    for (int r = 0; r < rows; ++r) out[r] = sums + (first + r) * outputs;
+    tile.put(out, rows, part.width, part.add, static_cast<int>(wanted - first));
   }
 };
 

@@ -66,6 +66,7 @@ const float* exchanged_kernel(const ConvolutionShape& shape, const float* kernel
 template <int lanes, int size>
 struct SmallGroups {
   static constexpr int pixels = 4;
+  static constexpr long weights_floats = 6 << 10;
 
   Images source;
   Target target;
@@ -84,13 +85,13 @@ struct SmallGroups {
     const Seen* taps;
   };
 
-  // A task is some rows of a grid.
+  // A task is some rows of a grid; those of all grids that lie between each other are neighbours.
   void run(long batch, const Plan& plan, Workers& workers) const {
     const long rows = batch * plan.grids[0].size[0];
     const long blocks = smaller(rows, 8 * workers.count());
     for_each_task(workers, plan.count * blocks, [&](long number) {
-      const Grid& grid = plan.grids[number / blocks];
-      const long block = number % blocks, all = batch * grid.size[0];
+      const Grid& grid = plan.grids[number % plan.count];
+      const long block = number / plan.count, all = batch * grid.size[0];
       for (long row = block * all / blocks; row < (block + 1) * all / blocks; ++row) {
         along_row(grid, row / grid.size[0], row % grid.size[0]);
       }
@@ -115,23 +116,30 @@ struct SmallGroups {
     const long right = source.size[1] - 1 - grid.reach.high[1];
     const long begin = smaller(width, divide_up(left, pace));
     const long end = right < 0 ? begin : larger(begin, smaller(width, right / pace + 1));
-    for (long j = 0; j < begin; ++j) columns<1, false>(row, j);
-    long j = begin;
-    for (; j + pixels <= end; j += pixels) columns<pixels, true>(row, j);
-    for (; j < end; ++j) columns<1, true>(row, j);
-    for (; j < width; ++j) columns<1, false>(row, j);
+    // So many channels that their weights stay in the nearest cache from pixel to pixel.
+    const long span = larger(1, weights_floats / (4 * lanes * size * larger(1, grid.count))) * 4 * lanes;
+    for (long channel = 0; channel < source.channels; channel += span) {
+      const long last = smaller(source.channels, channel + span);
+      for (long j = 0; j < begin; ++j) columns<1, false>(row, j, channel, last);
+      long j = begin;
+      for (; j + pixels <= end; j += pixels) columns<pixels, true>(row, j, channel, last);
+      for (; j < end; ++j) columns<1, true>(row, j, channel, last);
+      for (; j < width; ++j) columns<1, false>(row, j, channel, last);
+    }
   }
 
   template <int count, bool inside>
-  void columns(const Row& row, long j) const {
-    long channel = 0;
-    for (; channel + 2 * lanes <= source.channels; channel += 2 * lanes) {
+  void columns(const Row& row, long j, long channel, long last) const {
+    for (; lanes == 16 && channel + 4 * lanes <= last; channel += 4 * lanes) {
+      channels<count, lanes == 16 ? 4 : 2, inside, true>(row, j, channel);
+    }
+    for (; channel + 2 * lanes <= last; channel += 2 * lanes) {
       channels<count, 2, inside, true>(row, j, channel);
     }
-    for (; channel + lanes <= source.channels; channel += lanes) {
+    for (; channel + lanes <= last; channel += lanes) {
       channels<count, 1, inside, true>(row, j, channel);
     }
-    if (channel < source.channels) channels<count, 1, inside, false>(row, j, channel);
+    if (channel < last) channels<count, 1, inside, false>(row, j, channel);
   }
 
   // `count` neighbouring pixels; `whole` registers, or the last channels that do not fill one.
@@ -145,7 +153,7 @@ struct SmallGroups {
     Vector<lanes> sum[count][vectors];
 #pragma GCC unroll 4
     for (int p = 0; p < count; ++p)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v)
         sum[p][v] = finish.bias ? part(finish.bias + channel, v) : Vector<lanes>{};
     for (long t = 0; t < row.count; ++t) {
@@ -155,7 +163,7 @@ struct SmallGroups {
         const long column = j * row.grid->pace[1] + tap.column;
         if (column < 0 || column >= source.size[1]) continue;
       }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
         Vector<lanes> seen[count];
 #pragma GCC unroll 4
@@ -172,7 +180,7 @@ struct SmallGroups {
 #pragma GCC unroll 4
     for (int p = 0; p < count; ++p) {
       float* out = target.at(*row.grid, row.image, row.i, j + p) + channel;
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
         if (finish.relu) sum[p][v] = sum[p][v] < zero ? zero : sum[p][v];
         store_some<lanes>(out + v * lanes, sum[p][v], whole ? lanes : width);
@@ -185,7 +193,10 @@ struct SmallGroups {
 template <int lanes, int size>
 struct SmallGroupsKernelGradient {
   static constexpr long partial_floats = 4 << 20;
-  static constexpr int most_taps = size == 1 ? 9 : size == 8 ? 1 : 3;  // so many sums are kept in registers
+  // The sums of so many taps are kept in registers. Neighbouring channels come first: pixels may be
+  // far apart in memory, and the more of each is read at once, the better.
+  template <int vectors>
+  static constexpr int most_taps = size == 8 ? 1 : size > 1 || vectors == 4 ? 3 : lanes == 16 ? 9 : 5;
 
   Images source;
   const float* cotangent;
@@ -211,30 +222,39 @@ struct SmallGroupsKernelGradient {
       for (long i = 0; i < floats; ++i) sums[i] = 0;
       for (long row = chunk * rows / chunks; row < (chunk + 1) * rows / chunks; ++row) {
         const float* from = cotangent + row * shape.output[1] * shape.outputs;
-        for (long channel = 0; channel < source.channels; channel += lanes) {
-          const long width = smaller(lanes, source.channels - channel);
-          along_row({from + channel, sums + channel, row / shape.output[0],
-                     row % shape.output[0], channel, width});
+        const long image = row / shape.output[0], i = row % shape.output[0];
+        for (long channel = 0; channel < source.channels;) {
+          const long left = source.channels - channel;
+          const Row part = {from + channel, sums + channel, image, i, channel, smaller(lanes, left)};
+          if (size == 1 && left >= 4 * lanes) {
+            along_row<size == 1 ? 4 : 1>(part), channel += 4 * lanes;
+          } else if (size == 1 && left >= 2 * lanes) {
+            along_row<size == 1 ? 2 : 1>(part), channel += 2 * lanes;
+          } else {
+            along_row<1>(part), channel += lanes;
+          }
         }
       }
     });
     add_up<lanes>(result, others, chunks - 1, floats, workers);
   }
 
-  static constexpr int smaller_of(int a, int b) { return a < b ? a : b; }
-
-  // Several taps at a time share what is read of the cotangent.
+  // Several taps at a time share what is read of the cotangent. Only rows of the window that are on
+  // the image take part.
+  template <int vectors>
   void along_row(const Row& row) const {
-    for (long t = 0; t < grid.count;) {
-      const long left = grid.count - t;
-      if (most_taps >= 9 && left >= 9) {
-        taps<smaller_of(most_taps, 9)>(row, t), t += 9;
-      } else if (most_taps >= 5 && left >= 5) {
-        taps<smaller_of(most_taps, 5)>(row, t), t += 5;
-      } else if (most_taps >= 3 && left >= 3) {
-        taps<smaller_of(most_taps, 3)>(row, t), t += 3;
+    const long across = shape.window[1], y = row.i * grid.pace[0];
+    long first = 0, last = shape.window[0];
+    while (first < last && y + grid.taps[first * across].row < 0) ++first;
+    while (first < last && y + grid.taps[(last - 1) * across].row >= source.size[0]) --last;
+    constexpr int most = most_taps<vectors>;
+    for (long t = first * across, end = last * across; t < end;) {
+      if (end - t >= most) {
+        taps<vectors, most>(row, t), t += most;
+      } else if (most > 3 && end - t >= 3) {
+        taps<vectors, most < 3 ? 1 : 3>(row, t), t += 3;
       } else {
-        taps<1>(row, t), t += 1;
+        taps<vectors, 1>(row, t), t += 1;
       }
     }
   }
@@ -246,7 +266,7 @@ struct SmallGroupsKernelGradient {
     *last = smaller(*last, shape.output[1]);
   }
 
-  template <int count>
+  template <int vectors, int count>
   void taps(const Row& row, long first_tap) const {
     const float* from[count];
     float* to[count];
@@ -256,60 +276,69 @@ struct SmallGroupsKernelGradient {
       const Tap& tap = grid.taps[first_tap + t];
       const long y = row.i * grid.pace[0] + tap.row;
       columns_inside(tap, &first[t], &last[t]);
-      if (y < 0 || y >= source.size[0]) last[t] = first[t] = 0;
       from[t] = source.data + row.channel +
                 ((row.image * source.size[0] + y) * source.size[1] + tap.column) * source.channels;
       to[t] = row.sums + tap.matrix * size * source.channels;
       begin = larger(begin, first[t]), end = smaller(end, last[t]);
     }
-    if (begin < end) together<count>(row, from, to, begin, end);
+    if (begin < end) together<vectors, count>(row, from, to, begin, end);
     for (int t = 0; t < count; ++t) {
       const long inner_begin = begin < end ? begin : last[t];
       const long inner_end = begin < end ? end : last[t];
-      if (first[t] < inner_begin) together<1>(row, from + t, to + t, first[t], inner_begin);
-      if (inner_end < last[t]) together<1>(row, from + t, to + t, inner_end, last[t]);
+      if (first[t] < inner_begin) {
+        together<vectors, 1>(row, from + t, to + t, first[t], inner_begin);
+      }
+      if (inner_end < last[t]) together<vectors, 1>(row, from + t, to + t, inner_end, last[t]);
     }
   }
 
-  template <int count>
+  template <int vectors, int count>
   void together(const Row& row, const float* const* from, float* const* to, long begin,
                 long end) const {
-    const long step = grid.pace[1] * source.channels;
     if (row.width == lanes) {
-      sum_up<count>(row, from, to, begin, end, step, [](const float* at) {
-        return load<lanes>(at);
-      });
-    } else {
-      sum_up<count>(row, from, to, begin, end, step, [&](const float* at) {
-        return load_some<lanes>(at, row.width);
-      });
+      sum_up<vectors, count>(row, from, to, begin, end,
+                             [](const float* at) { return load<lanes>(at); });
+    } else if constexpr (vectors == 1) {
+      sum_up<1, count>(row, from, to, begin, end,
+                       [&](const float* at) { return load_some<lanes>(at, row.width); });
     }
   }
 
-  template <int count, class Load>
+  template <int vectors, int count, class Load>
   NACRE_INLINE void sum_up(const Row& row, const float* const* from, float* const* to, long begin,
-                           long end, long step, const Load& load_part) const {
-    Vector<lanes> sum[count][size];
+                           long end, const Load& load_part) const {
+    const long step = grid.pace[1] * source.channels;
+    Vector<lanes> sum[count][vectors][size];
 #pragma GCC unroll 9
     for (int t = 0; t < count; ++t)
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v)
 #pragma GCC unroll 8
-      for (int i = 0; i < size; ++i) sum[t][i] = load_part(to[t] + i * source.channels);
+        for (int i = 0; i < size; ++i) {
+          sum[t][v][i] = load_part(to[t] + i * source.channels + v * lanes);
+        }
     const float* change = row.cotangent + begin * shape.outputs;
     for (long j = begin; j < end; ++j, change += shape.outputs) {
-      const Vector<lanes> now = load_part(change);
+      Vector<lanes> now[vectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) now[v] = load_part(change + v * lanes);
 #pragma GCC unroll 9
-      for (int t = 0; t < count; ++t) {
-        const Vector<lanes> seen = load_part(from[t] + j * step);
+      for (int t = 0; t < count; ++t)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) {
+          const Vector<lanes> seen = load_part(from[t] + j * step + v * lanes);
 #pragma GCC unroll 8
-        for (int i = 0; i < size; ++i) sum[t][i] += now * spread<lanes, size>(seen, i);
-      }
+          for (int i = 0; i < size; ++i) sum[t][v][i] += now[v] * spread<lanes, size>(seen, i);
+        }
     }
 #pragma GCC unroll 9
     for (int t = 0; t < count; ++t)
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v)
 #pragma GCC unroll 8
-      for (int i = 0; i < size; ++i) {
-        store_some<lanes>(to[t] + i * source.channels, sum[t][i], row.width);
-      }
+        for (int i = 0; i < size; ++i) {
+          store_some<lanes>(to[t] + i * source.channels + v * lanes, sum[t][v][i], row.width);
+        }
   }
 };
 

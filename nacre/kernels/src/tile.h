@@ -29,6 +29,23 @@ template <int lanes, int vectors>
 constexpr int tile_channels = lanes == 16 ? (vectors == 4 ? 6 : vectors == 1 ? 16 : 8)
                                           : (vectors == 2 ? 6 : 8);
 
+// Rows that lie at even distances need one pointer for them all, and may be more. What is to be rows
+// is cut into tiles of the same even height, the one that fits it best.
+template <int lanes, int vectors>
+constexpr int most_even_rows = lanes == 16 ? (vectors == 1 ? 16 : vectors == 2 ? 14 : tile_rows<16, vectors>)
+                                        : tile_rows<8, vectors>;
+template <int lanes, int vectors>
+constexpr int least_even_rows = vectors == 1 ? 8 : vectors == 2 && lanes == 16 ? 6 : 4;
+
+template <int lanes, int vectors>
+int fitting_rows(long length) {
+  int best = most_even_rows<lanes, vectors>;
+  for (int rows = best; rows >= least_even_rows<lanes, vectors>; rows -= 2) {
+    if (divide_up(length, rows) * rows < divide_up(length, best) * best) best = rows;
+  }
+  return best;
+}
+
 template <int lanes, int rows, int vectors>
 struct Tile {
   static constexpr int columns = vectors * lanes;
@@ -96,20 +113,21 @@ struct Tile {
     }
   }
 
-  // Row r of a starts at a[r], and the number for k is `offsets[k]` away.
-  NACRE_INLINE void multiply_at(const float* const* a, const long* offsets, const float* b,
-                                long stride, long depth) {
-    const float* from[rows];
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) from[r] = a[r];
+  // The same where rows of a are `apart`. Two pointers are enough for them all: the second's relation
+  // to the first is hidden from the compiler, which would keep an offset for every row otherwise.
+  NACRE_INLINE void multiply_along(const float* a, long apart, const float* b, long stride,
+                                   long depth) {
+    constexpr int half = (rows + 1) / 2;
+    const float* second = a + half * apart;
+    asm("" : "+r"(second));
+#pragma GCC unroll 2
     for (long k = 0; k < depth; ++k) {
-      const long at = offsets[k];
       Vector<lanes> row[vectors];
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) row[v] = load<lanes>(b + v * lanes);
 #pragma GCC unroll 16
       for (int r = 0; r < rows; ++r) {
-        const float number = from[r][at];
+        const float number = r < half ? a[r * apart + k] : second[(r - half) * apart + k];
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) c[r][v] += number * row[v];
       }
@@ -117,28 +135,28 @@ struct Tile {
     }
   }
 
-  // Number k of row r of a is at a[k] + offsets[r]; row k of b at b + places[k].
-  NACRE_INLINE void multiply_gathered(const float* const* a, const long* offsets, const float* b,
-                                      const long* places, long depth) {
+  // Row r of a starts at a + offsets[r].
+  NACRE_INLINE void multiply_spread(const float* a, const long* offsets, long step, const float* b,
+                                    long stride, long depth) {
     long offset[rows];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) offset[r] = offsets[r];
     for (long k = 0; k < depth; ++k) {
-      const float* numbers = a[k];
-      const float* from = b + places[k];
       Vector<lanes> row[vectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) row[v] = load<lanes>(from + v * lanes);
+      for (int v = 0; v < vectors; ++v) row[v] = load<lanes>(b + v * lanes);
 #pragma GCC unroll 16
       for (int r = 0; r < rows; ++r) {
-        const float number = numbers[offset[r]];
+        const float number = a[offset[r]];
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) c[r][v] += number * row[v];
       }
+      a += step;
+      b += stride;
     }
   }
 
-  // The same with number k of row r at a[k] + offset + r.
+  // Number k of row r of a is at a[k] + offset + r; row k of b at b + places[k].
   NACRE_INLINE void multiply_gathered(const float* const* a, long offset, const float* b,
                                       const long* places, long depth) {
 #pragma GCC unroll 2

@@ -35,10 +35,10 @@ NACRE_INLINE void transpose_eight(const float* from, long from_stride, float* to
 }
 
 // to[c][r] = from[r][c] for rows and columns of any number, and zeros for the rows missing to
-// `to_stride`.
+// `filled`.
 template <int lanes>
 void transpose(const float* from, long from_stride, long rows, long columns, float* to,
-               long to_stride) {
+               long to_stride, long filled) {
   long r = 0;
   for (; r + 8 <= rows; r += 8) {
     long c = 0;
@@ -50,11 +50,17 @@ void transpose(const float* from, long from_stride, long rows, long columns, flo
       for (long i = r; i < r + 8; ++i) to[c * to_stride + i] = from[i * from_stride + c];
     }
   }
-  for (; r < to_stride; ++r) {
+  for (; r < filled; ++r) {
     for (long c = 0; c < columns; ++c) {
       to[c * to_stride + r] = r < rows ? from[r * from_stride + c] : 0;
     }
   }
+}
+
+template <int lanes>
+void transpose(const float* from, long from_stride, long rows, long columns, float* to,
+               long to_stride) {
+  transpose<lanes>(from, from_stride, rows, columns, to, to_stride, to_stride);
 }
 
 }  // namespace nacre

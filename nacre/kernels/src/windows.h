@@ -76,8 +76,10 @@ struct Strips {
 
   NACRE_INLINE Strips(const long* size, long most) : height(size[0]), width(size[1]) {
     columns = smaller(width, most);
-    rows = columns < width ? 1 : smaller(height, larger(1, most / width));
+    rows = columns < width ? 1 : larger(1, most / width);
     down = divide_up(height, rows);
+    rows = divide_up(height, larger(1, down));  // none much smaller than the others
+    down = divide_up(height, larger(1, rows));
     across = divide_up(width, columns);
   }
   NACRE_INLINE long an_image() const { return down * across; }
@@ -128,6 +130,27 @@ Surroundings surroundings(const Images& from, const Strip& strip, const long* pa
     for (long i = last * depth; i < columns * depth; ++i) to[i] = 0;
   }
   return {copy, columns * depth, depth};
+}
+
+// Numbers of a window that lie side by side, `at` from where the window begins.
+struct Run {
+  long at, length;
+};
+
+// Neighbouring taps are one run if their pixels lie side by side; how many runs there are.
+template <int lanes>
+long runs_of(const Grid& grid, const Surroundings& seen, long depth, Run* runs) {
+  long count = 0;
+  for (long t = 0; t < grid.count; ++t) {
+    const long at = (grid.taps[t].row - grid.reach.low[0]) * seen.row_stride +
+                    (grid.taps[t].column - grid.reach.low[1]) * seen.pixel_stride;
+    if (count && runs[count - 1].at + runs[count - 1].length == at) {
+      runs[count - 1].length += depth;
+    } else {
+      runs[count++] = {at, depth};
+    }
+  }
+  return count;
 }
 
 // The place of every number of a window, from where the window begins.
@@ -185,14 +208,15 @@ Plan forward_plan(const ConvolutionShape& shape) {
   return plan;
 }
 
-// The taps that pixels of the image with these remainders of the strides have, written to `taps`.
+// The taps that pixels of the image with these remainders of the strides have, written to `taps` in
+// the order in which they lie: the window's last comes first.
 template <int lanes>
 long taps_of_remainder(const ConvolutionShape& shape, const long* first, Tap* taps) {
   long count = 0;
-  for (long i = 0; i < shape.window[0]; ++i) {
+  for (long i = shape.window[0] - 1; i >= 0; --i) {
     const long down = first[0] + shape.before[0] - i * shape.dilation[0];
     if (down % shape.strides[0]) continue;
-    for (long j = 0; j < shape.window[1]; ++j) {
+    for (long j = shape.window[1] - 1; j >= 0; --j) {
       const long along = first[1] + shape.before[1] - j * shape.dilation[1];
       if (along % shape.strides[1]) continue;
       taps[count++] = {down / shape.strides[0], along / shape.strides[1],
