@@ -17,7 +17,7 @@ from nacre.training.step import Carry, Constants
 
 __all__ = ["Fit", "Pace", "Validation", "run_evaluation"]
 
-LONGEST_CALL = 0.3  # seconds: how long a Ctrl-C or a redraw of the progress bar may have to wait
+LONGEST_CALL = 0.4  # seconds: how long a Ctrl-C or a redraw of the progress bar may have to wait
 
 
 class Pace:

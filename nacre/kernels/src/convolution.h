@@ -349,15 +349,15 @@ struct Gathering {
     const long depth = grid.count * source.depth, next = grid.pace[1] * seen.pixel_stride;
     Run* runs = reinterpret_cast<Run*>(scratch(offsets_slot, grid.count * sizeof(Run) / sizeof(float)));
     const long count = runs_of<lanes>(grid, seen, source.depth, runs);
+    const long step = task.rows ? task.stride : grid.step[1] * target.channels;
     for (long i = 0; i < strip.rows; ++i) {
       for (long begin = 0; begin < strip.columns; begin += pixels) {
         // The last tile moves back to end with the row.
         const long j = smaller(begin, wide.columns - pixels);
         const float* from = seen.data + i * grid.pace[0] * seen.row_stride + j * next;
         float* out[pixels];
-        for (int p = 0; p < pixels; ++p) {
-          out[p] = target_at(task, strip.image, strip.row + i, strip.column + j + p);
-        }
+        out[0] = target_at(task, strip.image, strip.row + i, strip.column + j);
+        for (int p = 1; p < pixels; ++p) out[p] = out[p - 1] + step;
         for (long panel = 0; panel < task.panels; ++panel) {
           Tile<lanes, pixels, vectors> tile;
           start(task, panel, tile);

@@ -33,7 +33,7 @@ struct KernelGradient {
   static constexpr long whole_floats = 1 << 18;  // a kernel up to this stays in a core's cache
   static constexpr long partial_floats = 4 << 20;
   static constexpr int few_rows = lanes == 16 ? 9 : 5;
-  static constexpr long narrow = 16;  // no tile has more rows
+  static constexpr long most_rows = 16;  // of a tile
 
   Images source;
   const float* cotangent;
@@ -55,17 +55,20 @@ struct KernelGradient {
     bool add;
   };
 
-  bool few() const { return source.depth < few_channels; }
+  bool few() const {
+    const bool narrow = source.depth <= 2 * lanes && columns <= 2 * lanes;
+    return source.depth < few_channels || narrow;
+  }
   // Of a narrow panel more fit into the cache.
   long strip_pixels() const {
-    return block_pixels * larger(1, 4 * narrow / larger(narrow, columns));
+    return block_pixels * larger(1, 64 / larger(16, columns));
   }
   // Numbers of a window that lie side by side.
   long run_length() const {
     const bool beside = source.depth == source.channels && shape.dilation[1] == 1;
     return beside ? shape.window[1] * source.depth : source.depth;
   }
-  bool by_runs() const { return few() && columns <= narrow && run_length() >= narrow; }
+  bool by_runs() const { return few() && columns <= 2 * lanes && run_length() >= most_rows; }
   int panel_vectors() const {
     return few() && lanes == 16 ? 2 : TileShape<lanes>::vectors;
   }
