@@ -17,36 +17,64 @@ std::atomic<int> thread_limit{0};  // 0: as many as the pool has
 // Each participant begins with a range of neighbouring tasks of its own, and then takes what is left
 // of the others'. Where one call follows another, a core so finds its part of the numbers in its
 // own cache, and memory is read in order.
-struct Shared {
+class Shared {
+ public:
+  explicit Shared(long most_participants) : ranges_(most_participants) {}
+
+  long room() const { return static_cast<long>(ranges_.size()); }
+
+  void begin(long participants, long tasks, void (*body)(void*, long), void* context) {
+    participants_ = participants;
+    tasks_ = tasks;
+    body_ = body;
+    context_ = context;
+    arrived_ = 0;
+    done_ = 0;
+    for (long p = 0; p < participants; ++p) {
+      ranges_[p].next = p * tasks / participants;
+      ranges_[p].end = (p + 1) * tasks / participants;
+    }
+  }
+
+  void take_tasks() {
+    const long own = arrived_.fetch_add(1, std::memory_order_relaxed);
+    for (long p = 0; p < participants_; ++p) {
+      Range& range = ranges_[(own + p) % participants_];
+      for (long task; (task = range.next.fetch_add(1, std::memory_order_relaxed)) < range.end;) {
+        body_(context_, task);
+        done_.fetch_add(1, std::memory_order_release);
+      }
+    }
+  }
+
+  bool all_done() const { return done_.load(std::memory_order_acquire) == tasks_; }
+
+ private:
   struct alignas(64) Range {
     std::atomic<long> next;
     long end;
   };
 
-  std::vector<Range> ranges;
-  std::atomic<long> arrived{0}, done{0};
-  void (*body)(void*, long);
-  void* context;
-
-  Shared(long participants, long tasks) : ranges(participants) {
-    for (long p = 0; p < participants; ++p) {
-      ranges[p].next = p * tasks / participants;
-      ranges[p].end = (p + 1) * tasks / participants;
-    }
-  }
-
-  void take_tasks() {
-    const long participants = static_cast<long>(ranges.size());
-    const long own = arrived.fetch_add(1, std::memory_order_relaxed);
-    for (long p = 0; p < participants; ++p) {
-      Range& range = ranges[(own + p) % participants];
-      for (long task; (task = range.next.fetch_add(1, std::memory_order_relaxed)) < range.end;) {
-        body(context, task);
-        done.fetch_add(1, std::memory_order_release);
-      }
-    }
-  }
+  std::vector<Range> ranges_;
+  std::atomic<long> arrived_, done_;
+  long participants_, tasks_;
+  void (*body_)(void*, long);
+  void* context_;
 };
+
+// One that no helper still holds. They are kept from call to call: memory taken and given back in
+// every call, by different threads, would lie between large results, and glibc could not reuse these.
+std::shared_ptr<Shared> unused(long participants) {
+  static thread_local std::vector<std::shared_ptr<Shared>> kept;
+  for (const auto& shared : kept) {
+    if (shared.use_count() == 1 && shared->room() >= participants) {
+      std::atomic_thread_fence(std::memory_order_acquire);  // what helpers read, they have read
+      return shared;
+    }
+  }
+  kept.push_back(std::make_shared<Shared>(participants));
+  return kept.back();
+}
 
 struct Scratch {
   void* memory[scratch_slots] = {};
@@ -76,14 +104,13 @@ void Pool::run(long tasks, void (*body)(void*, long), void* context) {
     for (long task = 0; task < tasks; ++task) body(context, task);
     return;
   }
-  auto shared = std::make_shared<Shared>(helpers + 1, tasks);
-  shared->body = body;
-  shared->context = context;
+  const std::shared_ptr<Shared> shared = unused(helpers + 1);
+  shared->begin(helpers + 1, tasks, body, context);
   for (long helper = 0; helper < helpers; ++helper) {
     pool_.Schedule([shared] { shared->take_tasks(); });
   }
   shared->take_tasks();
-  for (int spins = 0; shared->done.load(std::memory_order_acquire) < tasks; ++spins) {
+  for (int spins = 0; !shared->all_done(); ++spins) {
     if (spins > 1000) std::this_thread::yield();
   }
 }
