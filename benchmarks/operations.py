@@ -31,6 +31,7 @@ from nacre.kernels import convolution, selection
 Run = Callable[[], Any]
 
 SHORTEST = 0.02  # seconds that one measurement takes at least
+SETTLING = 0.02  # seconds of calls before it: so long OpenMP's threads, PyTorch's, wait in a loop
 clock = time.perf_counter
 
 
@@ -158,8 +159,8 @@ def seconds(run: Run, calls: int) -> float:
 def in_turns(runs: list[Run], repeats: int) -> list[float]:
     """The median seconds of a call of each.
 
-    A turn begins with a call that does not count: the other library's threads may still be waiting
-    for work in a loop, and its numbers are in the cache.
+    A turn begins with calls that do not count: the other library's threads may still be waiting for
+    work in a loop, and its numbers are in the cache.
     """
     calls = []
     for run in runs:
@@ -167,7 +168,9 @@ def in_turns(runs: list[Run], repeats: int) -> list[float]:
         calls.append(max(1, int(SHORTEST / max(seconds(run, 1), 1e-6))))
 
     def turn(run: Run, count: int) -> float:
-        run()
+        settled = time.perf_counter() + SETTLING
+        while time.perf_counter() < settled:
+            run()
         return seconds(run, count)
 
     times = [[turn(run, n) for run, n in zip(runs, calls)] for _ in range(repeats)]

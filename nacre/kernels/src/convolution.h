@@ -14,14 +14,17 @@
 // depends on q modulo stride: so it falls into one grid of pixels for each remainder, and every grid
 // is a gathering of the same kind with taps of its own.
 //
-// Where a group has few channels, a tap would be too short a product. There a window is one long row
-// of numbers, whose places are in a table; the image is padded, a strip at a time.
+// Where a group has few channels, a tap would be too short a product, and a tall tile would need more
+// pointers than there are registers. There a tile's rows are neighbouring pixels of an image's row,
+// which two pointers reach, and taps that lie side by side are one run of numbers; the image is
+// padded, a strip at a time.
 //
 // Before a pool, a task computes some rows of an image at a time, and hands them on instead of storing
-// them (pooled_convolution.h).
+// them (pooled_convolution.h). The gradient in an image of few channels has a kernel of its own
+// (planes.h).
 //
 // Temporaries a thread: the packed panel (taps x depth x tile columns), and for few channels a
-// padded strip (512 pixels and the windows around them) and the table.
+// padded strip (512 pixels and the windows around them) and a list of the runs.
 #pragma once
 
 #include "grouped.h"
@@ -38,7 +41,6 @@ namespace nacre {
 
 template <int lanes>
 struct Gathering {
-  static constexpr long few = 16, narrow_few = 33;
   static constexpr long strip_pixels = 512;
   static constexpr int panel_columns = TileShape<lanes>::columns;
 
@@ -97,10 +99,10 @@ struct Gathering {
     });
   }
 
-  // Where a row of the tile is read for few products, it must not cost a pointer of its own.
+  // Where a tile's row is read for few products, it must not cost a pointer of its own.
   template <int vectors>
   bool few_channels() const {
-    return source.depth < (vectors <= 2 ? narrow_few : few);
+    return source.depth < (vectors <= 2 ? 33 : 16);
   }
 
   static constexpr int smaller_constant(int vectors) {

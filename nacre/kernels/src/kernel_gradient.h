@@ -6,14 +6,16 @@
 // For every tap a product of matrices, the pixels being its depth: the rows of a register tile are
 // channels of the image, its columns channels of the cotangent. It runs over the pixels whose window
 // is on the image at that tap; both rows of numbers are read where a list says. Where a group has
-// few channels, the rows are all numbers of a window instead, in a padded strip of the image.
+// few channels, the rows are numbers of the whole window instead, in a padded strip of the image:
+// neighbours, if enough of them lie side by side. And where outputs are few, a register holds those
+// of several neighbouring pixels.
 //
 // A small kernel's gradient is summed over chunks of the pixels, each chunk in memory of its own,
 // and the sums are added up in order: so the same thread count gives the same bits. A large one is
 // shared out by rows, and each task sees all pixels.
 //
 // Temporaries: the sums of all chunks but the first, 16 MiB at most; and a thread's lists and its
-// panel of the cotangent, for `block_pixels` pixels.
+// panel of the cotangent, for `block_pixels` pixels or, of a narrow one, four times as many.
 #pragma once
 
 #include "grouped.h"
@@ -26,13 +28,18 @@
 
 namespace nacre {
 
+// Outputs too few to fill a register stand in it for neighbouring pixels: `pixels` of them, each with
+// `outputs` numbers, of rows that are `width` long.
+struct Abreast {
+  long pixels, outputs, width;
+};
+
 template <int lanes>
 struct KernelGradient {
   static constexpr long few_channels = 20;
   static constexpr long block_pixels = 96;
   static constexpr long whole_floats = 1 << 18;  // a kernel up to this stays in a core's cache
   static constexpr long partial_floats = 4 << 20;
-  static constexpr int few_rows = lanes == 16 ? 9 : 5;
   static constexpr long most_rows = 16;  // of a tile
 
   Images source;
@@ -40,6 +47,7 @@ struct KernelGradient {
   float* result;
   const ConvolutionShape& shape;
   const Grid& grid;
+  const Abreast abreast = {1, shape.outputs, shape.output[1]};
   const long outputs = shape.outputs, columns = shape.outputs / shape.groups;
   const long count = grid.count;
 
@@ -55,6 +63,7 @@ struct KernelGradient {
     bool add;
   };
 
+  // Channels of which a tap would be too short a product.
   bool few() const {
     const bool narrow = source.depth <= 2 * lanes && columns <= 2 * lanes;
     return source.depth < few_channels || narrow;
@@ -62,6 +71,13 @@ struct KernelGradient {
   // Of a narrow panel more fit into the cache.
   long strip_pixels() const {
     return block_pixels * larger(1, 64 / larger(16, columns));
+  }
+  // Rows of a tile that are any numbers of a window.
+  static constexpr int most_few_rows = lanes == 16 ? 10 : 5;
+  int few_rows() const {
+    const long numbers = count * source.depth;
+    if (lanes == 8) return most_few_rows;
+    return divide_up(numbers, 9) * 9 < divide_up(numbers, 10) * 10 ? 9 : 10;
   }
   // Numbers of a window that lie side by side.
   long run_length() const {
@@ -74,9 +90,10 @@ struct KernelGradient {
   }
   long rows_a_tile() const {
     if (by_runs()) {
-      return columns <= lanes ? fitting_rows<lanes, 1>(run_length()) : fitting_rows<lanes, 2>(run_length());
+      return columns <= lanes ? fitting_rows<lanes, 1>(run_length())
+                              : fitting_rows<lanes, 2>(run_length());
     }
-    if (few()) return few_rows;
+    if (few()) return few_rows();
     switch (divide_up(smaller(columns, panel_vectors() * lanes), lanes)) {
       case 1: return tile_channels<lanes, 1>;
       case 2: return tile_channels<lanes, 2>;
@@ -88,7 +105,7 @@ struct KernelGradient {
   // The same rows for panels of any width, so that a task's share of them does not depend on it.
   long blocks_a_tap() const {
     if (by_runs()) return count * source.depth / run_length() * divide_up(run_length(), rows_a_tile());
-    return few() ? divide_up(count * source.depth, few_rows)
+    return few() ? divide_up(count * source.depth, few_rows())
                  : divide_up(source.depth, rows_a_tile());
   }
 
@@ -149,6 +166,7 @@ struct KernelGradient {
   // The panel of the cotangent for some pixels: packed, unless its rows are whole registers.
   Part panel_of(const Task& task, long first, long pixels, long column, long width,
                 bool add) const {
+    if (abreast.pixels > 1) return {0, lanes, pixels_abreast(first, pixels), lanes, add};
     const float* from = cotangent + first * outputs + task.group * columns + column;
     if (width % lanes == 0 && outputs <= TileShape<lanes>::columns) {
       return {column, width, from, outputs, add};
@@ -162,6 +180,25 @@ struct KernelGradient {
       }
     }
     return {column, width, packed, stride, add};
+  }
+
+  // Registers of some pixels each, with zeros beyond the end of a row.
+  const float* pixels_abreast(long first, long registers) const {
+    const long each = lanes / abreast.pixels;
+    float* packed = scratch(packed_slot, registers * lanes);
+    float* to = packed;
+    long row = first / shape.output[1], column = first % shape.output[1] * abreast.pixels;
+    while (to < packed + registers * lanes) {
+      const float* from = cotangent + (row * abreast.width + column) * abreast.outputs;
+      const long filled = smaller(abreast.pixels, abreast.width - column);
+      for (long p = 0; p < abreast.pixels; ++p, to += each) {
+        const long numbers = p < filled ? abreast.outputs : 0;
+        store_some<8>(to, load_some<8>(from + p * abreast.outputs, numbers), each);
+      }
+      column += abreast.pixels;
+      if (column >= abreast.width) column = 0, ++row;
+    }
+    return packed;
   }
 
   void block_of_pixels(const Task& task, long first, long last, bool add) const {
@@ -292,10 +329,10 @@ struct KernelGradient {
     group.data += task.group * source.depth;
     const Surroundings seen = surroundings<lanes>(group, strip, grid.pace, grid.reach);
     const long rows = count * source.depth;
-    long* offsets = reinterpret_cast<long*>(scratch(offsets_slot, 2 * (rows + few_rows)));
+    long* offsets = reinterpret_cast<long*>(scratch(offsets_slot, 2 * (rows + most_few_rows)));
     offsets_of<lanes>(grid.taps, count, grid.reach, seen.row_stride, seen.pixel_stride, source.depth,
                       offsets);
-    for (long r = rows; r < rows + few_rows; ++r) offsets[r] = 0;
+    for (long r = rows; r < rows + most_few_rows; ++r) offsets[r] = 0;
     const long first = (strip.image * shape.output[0] + strip.row) * shape.output[1] + strip.column;
     const Pixels pixels = {seen.data, grid.pace[0] * seen.row_stride,
                            grid.pace[1] * seen.pixel_stride, strip.rows, strip.columns};
@@ -321,17 +358,24 @@ struct KernelGradient {
       return run_of_window<vectors, most_even_rows<lanes, vectors>>(part, in_run, pixels,
                                                                     sums + row * outputs);
     }
-    const long row = block * few_rows, left = count * source.depth - row;
-    Tile<lanes, few_rows, vectors> tile;
+    if (few_rows() == 9) return numbers_of_window<vectors, 9>(part, block, pixels, offsets, sums);
+    numbers_of_window<vectors, most_few_rows>(part, block, pixels, offsets, sums);
+  }
+
+  template <int vectors, int rows>
+  void numbers_of_window(const Part& part, long block, const Pixels& pixels, const long* offsets,
+                         float* sums) const {
+    const long row = block * rows, left = count * source.depth - row;
+    Tile<lanes, rows, vectors> tile;
     tile.clear();
     for (long i = 0; i < pixels.rows; ++i) {
       tile.multiply_spread(pixels.from + i * pixels.down, offsets + row, pixels.along,
                            part.cotangent + i * pixels.columns * part.stride, part.stride,
                            pixels.columns);
     }
-    float* out[few_rows];
-    for (int r = 0; r < few_rows; ++r) out[r] = sums + (row + r) * outputs;
-    tile.put(out, static_cast<int>(smaller(few_rows, left)), part.width, part.add);
+    float* out[rows];
+    for (int r = 0; r < rows; ++r) out[r] = sums + (row + r) * outputs;
+    tile.put(out, static_cast<int>(smaller(rows, left)), part.width, part.add);
   }
 
   // Like a tile of channels, the last one moves back to end with the run, and leaves out what is done.
@@ -353,6 +397,42 @@ struct KernelGradient {
     tile.put(out, rows, part.width, part.add, static_cast<int>(wanted - first));
   }
 };
+
+// As many pixels to a register as it has room for the outputs of.
+template <int lanes>
+long pixels_abreast(const ConvolutionShape& shape) {
+  const bool pays = shape.groups == 1 && shape.inputs <= lanes && shape.dilation[1] == 1 &&
+                    shape.window[1] > 1 && shape.output[1] >= 8;
+  if (!pays) return 1;
+  return 4 * shape.outputs <= lanes ? 4 : 2 * shape.outputs <= lanes ? 2 : 1;
+}
+
+// Windows of several neighbours are one that is wider, and each neighbour uses its part of it.
+template <int lanes>
+void kernel_gradient_abreast(const ConvolutionShape& shape, long pixels, const Images& source,
+                             const float* cotangent, float* kernel, Workers& workers) {
+  ConvolutionShape wide = shape;
+  wide.window[1] += (pixels - 1) * shape.strides[1];
+  wide.strides[1] *= pixels;
+  wide.output[1] = divide_up(shape.output[1], pixels);
+  wide.outputs = lanes;
+  const long width = wide.window[1] * shape.inputs, each = lanes / pixels;
+  float* sums = scratch(sums_slot, shape.window[0] * width * lanes);
+  const Plan plan = forward_plan<lanes>(wide);
+  const Abreast abreast = {pixels, shape.outputs, shape.output[1]};
+  KernelGradient<lanes>{source, cotangent, sums, wide, plan.grids[0], abreast}.run(workers);
+  for (long row = 0; row < shape.window[0]; ++row) {
+    for (long i = 0; i < shape.window[1] * shape.inputs; ++i) {
+      const float* from = sums + (row * width + i) * lanes;
+      for (long o = 0; o < shape.outputs; ++o, ++kernel) {
+        *kernel = 0;
+        for (long p = 0; p < pixels; ++p) {
+          *kernel += from[p * (shape.strides[1] * shape.inputs * lanes + each) + o];
+        }
+      }
+    }
+  }
+}
 
 template <int lanes>
 void kernel_gradient(const ConvolutionShape& shape, const float* x, const float* cotangent,
@@ -379,6 +459,10 @@ void kernel_gradient(const ConvolutionShape& shape, const float* x, const float*
                            shape.outputs};
     return Winograd<lanes>::kernel_gradient(shape, source, change, Winograd<lanes>::quads_of(shape),
                                             kernel, workers);
+  }
+  const long pixels = pixels_abreast<lanes>(shape);
+  if (pixels > 1) {
+    return kernel_gradient_abreast<lanes>(shape, pixels, source, cotangent, kernel, workers);
   }
   KernelGradient<lanes>{source, cotangent, kernel, shape, plan.grids[0]}.run(workers);
 }

@@ -29,11 +29,10 @@ template <int lanes, int vectors>
 constexpr int tile_channels = lanes == 16 ? (vectors == 4 ? 6 : vectors == 1 ? 16 : 8)
                                           : (vectors == 2 ? 6 : 8);
 
-// Rows that lie at even distances need one pointer for them all, and may be more. What is to be rows
+// Rows that lie at even distances need two pointers for them all, and may be more. What is to be rows
 // is cut into tiles of the same even height, the one that fits it best.
 template <int lanes, int vectors>
-constexpr int most_even_rows = lanes == 16 ? (vectors == 1 ? 16 : vectors == 2 ? 14 : tile_rows<16, vectors>)
-                                        : tile_rows<8, vectors>;
+constexpr int most_even_rows = lanes == 16 && vectors == 1 ? 16 : tile_rows<lanes, vectors>;
 template <int lanes, int vectors>
 constexpr int least_even_rows = vectors == 1 ? 8 : vectors == 2 && lanes == 16 ? 6 : 4;
 

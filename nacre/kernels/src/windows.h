@@ -17,7 +17,8 @@ enum Slot {
   offsets_slot,
   pointers_slot,
   places_slot,
-  rows_slot = pointers_slot  // no kernel needs both
+  rows_slot = pointers_slot,  // no kernel needs both
+  sums_slot = places_slot     // here neither
 };
 
 // One element of a window: it looks `row` and `column` pixels away from the place of its window, and
