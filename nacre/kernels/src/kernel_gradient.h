@@ -182,19 +182,21 @@ struct KernelGradient {
     return {column, width, packed, stride, add};
   }
 
-  // Registers of some pixels each, with zeros beyond the end of a row.
+  // Registers of some pixels each, with zeros beyond the end of a row. What stands between the
+  // outputs of one pixel and of the next is sums that nobody reads.
   const float* pixels_abreast(long first, long registers) const {
     const long each = lanes / abreast.pixels;
-    float* packed = scratch(packed_slot, registers * lanes);
+    const float* end = cotangent + shape.batch * shape.output[0] * abreast.width * abreast.outputs;
+    float* packed = scratch(packed_slot, registers * lanes + 8);
     float* to = packed;
     long row = first / shape.output[1], column = first % shape.output[1] * abreast.pixels;
     while (to < packed + registers * lanes) {
       const float* from = cotangent + (row * abreast.width + column) * abreast.outputs;
       const long filled = smaller(abreast.pixels, abreast.width - column);
-      for (long p = 0; p < abreast.pixels; ++p, to += each) {
-        const long numbers = p < filled ? abreast.outputs : 0;
-        store_some<8>(to, load_some<8>(from + p * abreast.outputs, numbers), each);
+      for (long p = 0; p < filled; ++p, to += each, from += abreast.outputs) {
+        store<8>(to, from + 8 <= end ? load<8>(from) : load_some<8>(from, abreast.outputs));
       }
+      for (long p = filled; p < abreast.pixels; ++p, to += each) store<8>(to, Vector<8>{});
       column += abreast.pixels;
       if (column >= abreast.width) column = 0, ++row;
     }
