@@ -86,6 +86,7 @@ def plain(image, inputs, outputs, window, stride=1, padding=0, groups=1):
 @example(plain(14, 2, 6, 3, groups=2))
 @example(plain(32, 3, 64, 3, padding=1))
 @example(plain(37, 3, 64, 7, stride=2, padding=3))
+@example((2, 1, 64, Geometry((4200,), (5,), (2,), ((2, 2),), (1,), (1,), 1)))  # a band of columns
 @example(plain(32, 16, 16, 3, padding=1))  # tiles of 16 pixels; runs of 48 numbers
 @example(plain(23, 32, 24, 3, stride=2, padding=1))
 @example(plain(16, 128, 128, 3, padding=1, groups=4))

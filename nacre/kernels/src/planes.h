@@ -10,8 +10,9 @@
 //
 // Where strides let the image fall into several grids, all of them read the same planes.
 //
-// Temporaries a thread: the planes that a band of rows sees (512 KiB, or what one row sees), the
-// kernel in the order in which it is read, and the places of the numbers that it is multiplied with.
+// Temporaries a thread: the planes that a band of the image sees (512 KiB, or what one register's
+// windows see), the kernel in the order in which it is read, and the places of the numbers that it is
+// multiplied with.
 #pragma once
 
 #include <type_traits>
@@ -39,15 +40,16 @@ struct Planes {
 
   const long outputs = shape.outputs / shape.groups;
 
-  // Rows `first` to `last` of every grid, of a group of channels of an image.
+  // Rows `first` to `last` of every grid, and so many columns from `column` on, of a group of channels
+  // of an image.
   struct Band {
-    long image, group, first, last;
+    long image, group, first, last, column;
     const float* planes;
   };
 
-  // What the windows of all grids reach, and the length of a plane's row.
+  // What the windows of all grids reach, the columns of a band, and the length of a plane's row.
   Reach reach;
-  long width;
+  long columns, width;
 
   void run(Workers& workers) {
     const Grid& largest = plan.grids[0];
@@ -58,17 +60,20 @@ struct Planes {
         reach.high[axis] = larger(reach.high[axis], plan.grids[g].reach.high[axis]);
       }
     }
-    width = divide_up(largest.size[1], lanes) * lanes + reach.high[1] - reach.low[1];
     const long images = shape.batch * shape.groups, rows = largest.size[0];
-    if (!images || !rows) return;
+    if (!images || !rows || !largest.size[1]) return;
     const long halo = reach.high[0] - reach.low[0];
+    const long widest = larger(1, most_floats / (outputs * (1 + halo)) / lanes);
+    columns = smaller(divide_up(largest.size[1], lanes), widest) * lanes;
+    width = columns + reach.high[1] - reach.low[1];
+    const long across = divide_up(largest.size[1], columns);
     const long most = larger(1, most_floats / (outputs * width) - halo);
-    const long wanted = larger(divide_up(rows, most), divide_up(4 * workers.count(), images));
-    const long bands = smaller(rows, wanted);
+    const long wanted = larger(divide_up(rows, most), divide_up(4 * workers.count(), images * across));
+    const long down = smaller(rows, wanted), bands = down * across;
     for_each_task(workers, images * bands, [&](long number) {
-      const long band = number % bands, group = number / bands % shape.groups;
-      Band task = {number / bands / shape.groups, group, band * rows / bands,
-                   (band + 1) * rows / bands, nullptr};
+      const long band = number % bands / across, group = number / bands % shape.groups;
+      Band task = {number / bands / shape.groups, group, band * rows / down,
+                   (band + 1) * rows / down, number % across * columns, nullptr};
       task.planes = planes_of(task);
       for (long g = 0; g < plan.count; ++g) with_channels<lanes / 2>(task, plan.grids[g]);
     });
@@ -77,8 +82,8 @@ struct Planes {
   // Row by row of the cotangent that the band sees, its channels one after the other.
   const float* planes_of(const Band& band) const {
     const long rows = band.last - band.first + reach.high[0] - reach.low[0];
-    const long left = larger(0, smaller(width, -reach.low[1]));
-    const long begin = larger(0, reach.low[1]);
+    const long first = band.column + reach.low[1], begin = larger(0, first);
+    const long left = larger(0, smaller(width, -first));
     const long seen = larger(0, smaller(shape.output[1] - begin, width - left));
     float* planes = scratch(image_slot, rows * outputs * width);
     for (long r = 0; r < rows; ++r) {
@@ -120,7 +125,8 @@ struct Planes {
                                   reach.low[1];
       }
     }
-    const long last = smaller(band.last, grid.size[0]), pieces = divide_up(grid.size[1], lanes);
+    const long last = smaller(band.last, grid.size[0]);
+    const long pieces = divide_up(larger(0, smaller(columns, grid.size[1] - band.column)), lanes);
     const long all = larger(0, last - band.first) * pieces;
     for (long piece = 0; piece < all; piece += count) {
       const float* from[count];
@@ -145,7 +151,8 @@ struct Planes {
           for (int r = 0; r < count; ++r) sum[r][c] += weight[c] * seen[r];
       }
       for (int r = 0; r < count && piece + r < all; ++r) {
-        const long row = band.first + (piece + r) / pieces, column = (piece + r) % pieces * lanes;
+        const long row = band.first + (piece + r) / pieces;
+        const long column = band.column + (piece + r) % pieces * lanes;
         put<channels>(band, grid, row, column, sum[r]);
       }
     }
