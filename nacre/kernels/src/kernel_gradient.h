@@ -365,7 +365,7 @@ struct KernelGradient {
   }
 
   template <int vectors, int rows>
-  void numbers_of_window(const Part& part, long block, const Pixels& pixels, const long* offsets,
+  NACRE_APART void numbers_of_window(const Part& part, long block, const Pixels& pixels, const long* offsets,
                          float* sums) const {
     const long row = block * rows, left = count * source.depth - row;
     Tile<lanes, rows, vectors> tile;
@@ -382,7 +382,8 @@ struct KernelGradient {
 
   // Like a tile of channels, the last one moves back to end with the run, and leaves out what is done.
   template <int vectors, int rows>
-  void run_of_window(const Part& part, long wanted, const Pixels& pixels, float* sums) const {
+  NACRE_APART void run_of_window(const Part& part, long wanted, const Pixels& pixels,
+                                 float* sums) const {
     if constexpr (rows > least_even_rows<lanes, vectors>) {
       if (rows_a_tile() < rows) return run_of_window<vectors, rows - 2>(part, wanted, pixels, sums);
     }

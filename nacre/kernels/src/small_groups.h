@@ -130,8 +130,10 @@ struct SmallGroups {
 
   template <int count, bool inside>
   void columns(const Row& row, long j, long channel, long last) const {
-    for (; lanes == 16 && channel + 4 * lanes <= last; channel += 4 * lanes) {
-      channels<count, lanes == 16 ? 4 : 2, inside, true>(row, j, channel);
+    if constexpr (lanes == 16 && size == 1) {
+      for (; channel + 4 * lanes <= last; channel += 4 * lanes) {
+        channels<count, 4, inside, true>(row, j, channel);
+      }
     }
     for (; channel + 2 * lanes <= last; channel += 2 * lanes) {
       channels<count, 2, inside, true>(row, j, channel);

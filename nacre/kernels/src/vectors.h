@@ -10,6 +10,7 @@
 #include <immintrin.h>
 
 #define NACRE_INLINE inline __attribute__((always_inline))
+#define NACRE_APART __attribute__((noinline))  // many of these in one function compile for long
 
 namespace nacre {
 
