@@ -44,7 +44,7 @@ def native() -> Native:
         return Native(None, "", f"there are no native kernels for {platform.machine()}")
     threads = os.environ.get("NACRE_THREADS") or "0"
     if not threads.isdecimal():
-        return Native(None, "", f"NACRE_THREADS={threads} is not a whole number")
+        return Native(None, "", f"NACRE_THREADS={threads} is not a whole number >= 0")
     found = find_spec("nacre.kernels._native")
     if found is None or found.origin is None:
         return Native(None, "", "they were not built; with a C++ compiler, pip install builds them")

@@ -67,6 +67,7 @@ class Convolution(Layer):
                     f"{owner}: the filters cannot be shared out among the groups.",
                     expected=f"filters that are a multiple of groups={groups}",
                     received=f"filters={filters}",
+                    fix=f"filters={-(-filters // groups) * groups}, or other groups.",
                 )
             )
 

@@ -104,7 +104,9 @@ struct KernelGradient {
 
   // The same rows for panels of any width, so that a task's share of them does not depend on it.
   long blocks_a_tap() const {
-    if (by_runs()) return count * source.depth / run_length() * divide_up(run_length(), rows_a_tile());
+    if (by_runs()) {
+      return count * source.depth / run_length() * divide_up(run_length(), rows_a_tile());
+    }
     return few() ? divide_up(count * source.depth, few_rows())
                  : divide_up(source.depth, rows_a_tile());
   }

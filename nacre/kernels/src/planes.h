@@ -15,8 +15,6 @@
 // multiplied with.
 #pragma once
 
-#include <type_traits>
-
 #include "kernels.h"
 #include "transpose.h"
 #include "windows.h"
@@ -62,10 +60,10 @@ struct Planes {
     }
     const long images = shape.batch * shape.groups, rows = largest.size[0];
     if (!images || !rows || !largest.size[1]) return;
-    const long halo = reach.high[0] - reach.low[0];
-    const long widest = larger(1, most_floats / (outputs * (1 + halo)) / lanes);
+    const long halo = reach.high[0] - reach.low[0], around = reach.high[1] - reach.low[1];
+    const long widest = larger(1, (most_floats / (outputs * (1 + halo)) - around) / lanes);
     columns = smaller(divide_up(largest.size[1], lanes), widest) * lanes;
-    width = columns + reach.high[1] - reach.low[1];
+    width = columns + around;
     const long across = divide_up(largest.size[1], columns);
     const long most = larger(1, most_floats / (outputs * width) - halo);
     const long wanted = larger(divide_up(rows, most), divide_up(4 * workers.count(), images * across));
