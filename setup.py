@@ -37,9 +37,9 @@ AVX512 = [
 FLAGS = {  # each unit is compiled for its instruction set, the others for any x86-64
     "avx2.cc": AVX2,
     "avx512.cc": AVX512,
-    "amx.cc": [*AVX512, "-mavx512bf16", "-Wno-maybe-uninitialized"],  # GCC 12 warns of its own
+    "bfloat16.cc": [*AVX512, "-mavx512bf16", "-Wno-maybe-uninitialized"],  # GCC 12 warns of its own
 }
-OPTIONAL = {"amx.cc"}  # without its flags, a unit that has no kernels
+OPTIONAL = {"bfloat16.cc"}  # without its flags, a unit that has no kernels
 
 
 class BuildKernels(build_ext):

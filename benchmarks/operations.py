@@ -144,8 +144,8 @@ def torch_passes(case: Case, x: Any, kernel: Any, change: Any) -> dict[str, Run]
     }
 
 
-def channels_last(array: Any, order: tuple[int, ...]) -> torch.Tensor:
-    tensor = torch.from_numpy(np.array(array)).permute(order)
+def channels_last(array: Any, order: tuple[int, ...], dtype: str) -> torch.Tensor:
+    tensor = torch.from_numpy(np.array(array)).permute(order).to(getattr(torch, dtype))
     return tensor.contiguous(memory_format=torch.channels_last)
 
 
@@ -188,7 +188,9 @@ def peak() -> float:
     return 2 * size**3 / best / 1e9
 
 
-def measure(case: Case, passes: list[str], best: float, repeats: int) -> list[float]:
+def measure(
+    case: Case, passes: list[str], dtype: str, best: float, repeats: int
+) -> list[float]:
     """Print a row for each pass; the ratios."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((case.batch, case.height, case.width, case.inputs), np.float32)
@@ -200,12 +202,12 @@ def measure(case: Case, passes: list[str], best: float, repeats: int) -> list[fl
     ]
     change = rng.standard_normal((case.batch, *size, case.outputs), np.float32)
     flops = 2 * case.batch * np.prod(size) * np.prod(kernel.shape[:-1]) * case.outputs
-    ours = nacre_passes(case, *map(jnp.asarray, (x, kernel, change)))
+    ours = nacre_passes(case, *(jnp.asarray(a, dtype) for a in (x, kernel, change)))
     theirs = torch_passes(
         case,
-        channels_last(x, (0, 3, 1, 2)),
-        channels_last(kernel, (3, 2, 0, 1)),
-        channels_last(change, (0, 3, 1, 2)),
+        channels_last(x, (0, 3, 1, 2), dtype),
+        channels_last(kernel, (3, 2, 0, 1), dtype),
+        channels_last(change, (0, 3, 1, 2), dtype),
     )
     ratios = []
     for name in passes:
@@ -227,6 +229,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2, help="for PyTorch")
     parser.add_argument("--processor-time", action="store_true")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     options = parser.parse_args()
     global clock
     clock = time.process_time if options.processor_time else time.perf_counter
@@ -239,7 +242,7 @@ def main() -> None:
     ratios = []
     for case in CASES:
         if not options.patterns or any(p in case.label() for p in options.patterns):
-            ratios += measure(case, options.passes, best, options.repeats)
+            ratios += measure(case, options.passes, options.dtype, best, options.repeats)
     slow = sum(ratio > 1.2 for ratio in ratios)
     median, worst = statistics.median(ratios), max(ratios)
     print(f"{len(ratios)} ratios: median {median:.2f}, worst {worst:.2f}, {slow} above 1.2")

@@ -334,13 +334,13 @@ def _one_after_another(
     return jax.nn.relu(y) if relu else y
 
 
-@in_single_precision
 def _finished_on_cpu(
     x: jax.Array, kernel: jax.Array, bias: jax.Array, geometry: Geometry, relu: bool
 ) -> jax.Array:
     if native.serves(x, kernel.shape, geometry):
         return native.convolve(x, kernel, geometry, bias, relu)
-    return _one_after_another(portable.convolve, x, kernel, bias, geometry, relu)
+    portably = functools.partial(_one_after_another, portable.convolve)
+    return in_single_precision(portably)(x, kernel, bias, geometry, relu)
 
 
 _finished = Primitive("convolution_with_bias")

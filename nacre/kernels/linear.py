@@ -90,19 +90,25 @@ def _by_xla(a: Matrix, b: Matrix, at: At) -> Matrix:
     return lax.dot_general(a, b, (contracted, ((), ())), precision=XLA_PRECISION[at.precision])
 
 
-@in_single_precision
 def _on_cpu(a: Matrix, b: Matrix, at: At) -> Matrix:
     smallest = SMALLEST_TRANSPOSED if at.a_transposed else SMALLEST
-    if _multiplications(a, b, at) < smallest or selection.native().library is None:
-        return _by_xla(a, b, at)
+    kernels = selection.native()
+    if _multiplications(a, b, at) < smallest or kernels.library is None:
+        return in_single_precision(_by_xla)(a, b, at)
+    if at.precision == "bfloat16" and kernels.bfloat16:
+        return _natively(a, b, at)
+    return in_single_precision(_natively)(a, b, at)
+
+
+def _natively(a: Matrix, b: Matrix, at: At) -> Matrix:
     return selection.call(
         "product",
-        jax.ShapeDtypeStruct(_shape(a, b, at), jnp.float32),
+        jax.ShapeDtypeStruct(_shape(a, b, at), a.dtype),
         a,
         b,
         a_transposed=at.a_transposed,
         b_transposed=at.b_transposed,
-        parts=selection.PARTS[at.precision],
+        bf16x3=at.precision == "bf16x3",
     )
 
 

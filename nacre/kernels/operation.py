@@ -41,7 +41,8 @@ class Operation:
 
     An array without elements may stand for an operand, or for something saved, that is missing.
     Where the first operand is of a 16-bit type, so are the results; natively all is computed and
-    saved in float32, and results and gradients are rounded at the end.
+    saved in float32, and results and gradients are rounded at the end. What ``widens`` is given
+    operands and changes in float32, what does not gets them as they are.
 
     Attributes:
         name: of the primitives.
@@ -67,6 +68,7 @@ class Operation:
     shapes_saved: Callable[..., Sequence[jax.ShapeDtypeStruct]]
     backward: Callable[..., list[Callable[[], jax.Array]]]
     with_batch: tuple[bool, ...] | None
+    widens: bool = True
 
     def __call__(self, at: Hashable, *operands: jax.Array) -> list[jax.Array]:
         """The results."""
@@ -149,8 +151,11 @@ class Operation:
 
     # What runs natively
 
+    def _as_computed(self, a: jax.Array) -> jax.Array:
+        return widened(a) if self.widens else a
+
     def _native_value(self, *operands: jax.Array, at: Hashable, saving: bool) -> list[jax.Array]:
-        found = self.forward(at, saving, *map(widened, operands))
+        found = self.forward(at, saving, *map(self._as_computed, operands))
         results, saved = found[: self.results], found[self.results :]
         return [*(a.astype(operands[0].dtype) for a in results), *saved]
 
@@ -160,9 +165,9 @@ class Operation:
         operands, saved, changes = self._split(arrays)
         everything: list[jax.Array | None] = [None] * self.results
         for index, change in zip(given, changes):
-            everything[index] = widened(change)
-        wide = [widened(a) for a in operands]
-        gradients = self.backward(at, examples, wide, saved, everything)
+            everything[index] = self._as_computed(change)
+        computed = [self._as_computed(a) for a in operands]
+        gradients = self.backward(at, examples, computed, saved, everything)
         return [gradients[index]().astype(operands[index].dtype) for index in which]
 
     # The primitives

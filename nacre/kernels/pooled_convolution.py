@@ -31,11 +31,15 @@ from nacre.kernels.convolution import (
 )
 from nacre.kernels.geometry import Geometry
 from nacre.kernels.operation import Operation
-from nacre.kernels.selection import call
+from nacre.kernels.selection import call, native as native_kernels
+from nacre.kernels.widening import widened
 
 __all__ = ["convolution_max_pool"]
 
 MOST_PLACES = 255  # in a window: a byte names each, and one more for what relu cut
+
+# The kernel for bfloat16 stores channels by so many.
+WHOLE_CHANNELS = 16
 
 # Where more of what windows look at lies beside the images, the convolution by itself is faster: it
 # takes many images together, and leaves out what lies beside them.
@@ -79,8 +83,7 @@ def convolution_max_pool(
     geometry = geometry_of(x, kernel, strides, padding, dilation, groups)
     outputs = jax.ShapeDtypeStruct((x.shape[0], *geometry.output, kernel.shape[-1]), x.dtype)
     pool = pooling.geometry_of(outputs, pool_size, pool_strides, pool_padding)
-    wide = jax.ShapeDtypeStruct(x.shape, jnp.float32)  # as which 16-bit operands are computed with
-    if not (pooling.fits_kernel(outputs, pool) and native.serves(wide, kernel.shape, geometry)):
+    if not (pooling.fits_kernel(outputs, pool) and native.serves(x, kernel.shape, geometry)):
         return None
     if pool.window != pool.strides or math.prod(pool.window) >= MOST_PLACES or groups > 1:
         return None
@@ -132,15 +135,24 @@ def _forward(
 ) -> list[jax.Array]:
     geometry, pool = _seen(*at[:2])
     places = _places(at, x, kernel, bias)[0]
+    x, kernel = _operands(x, kernel, geometry)
     shapes = [
-        jax.ShapeDtypeStruct(places.shape, jnp.float32),
+        jax.ShapeDtypeStruct(places.shape, x.dtype),
         places if saving else jax.ShapeDtypeStruct((0,), jnp.uint8),
     ]
-    operands = native.two_axes(x), native.window(kernel), bias
+    operands = native.two_axes(x), native.window(kernel), widened(bias)
     attributes: dict[str, Any] = native.settings(geometry)
     attributes |= {"windows": _windows(pool), "relu": at[2]}
     results = call("convolution_pool", shapes, *operands, **attributes)
     return results if saving else results[:1]
+
+
+def _operands(
+    x: jax.Array, kernel: jax.Array, geometry: Geometry
+) -> tuple[jax.Array, jax.Array]:
+    if kernel.shape[-1] % WHOLE_CHANNELS:
+        return widened(x), widened(kernel)
+    return native.operands_of(x, kernel, kernel.shape, geometry)
 
 
 def _windows(pool: Geometry) -> Any:
@@ -157,7 +169,10 @@ def _backward(
     (x, kernel, bias), (change,) = operands, changes
     assert change is not None  # there is but one result
     geometry, pool = _seen(*at[:2])
-    convolved = jax.ShapeDtypeStruct((x.shape[0], *pool.image, kernel.shape[-1]), jnp.float32)
+    if not (change.dtype == jnp.bfloat16 and native_kernels().bfloat16):
+        x, kernel, change = widened(x), widened(kernel), widened(change)
+    shape = (x.shape[0], *pool.image, kernel.shape[-1])
+    convolved = jax.ShapeDtypeStruct(shape, change.dtype)
     of_bias = jax.ShapeDtypeStruct(bias.shape, jnp.float32)
 
     @functools.cache
@@ -178,7 +193,7 @@ def _backward(
     def bias_gradient() -> jax.Array:
         if examples == 1:
             return unpooled()[1]
-        c = unpooled()[0]
+        c = widened(unpooled()[0])
         return jnp.sum(c.reshape(examples, -1, c.shape[-1]), 1)
 
     return [
@@ -198,4 +213,5 @@ _operation = Operation(
     shapes_saved=_places,
     backward=_backward,
     with_batch=(True, False, False),
+    widens=False,
 )

@@ -2,9 +2,9 @@
 
 The native kernels are a library of C++ functions that XLA calls through its foreign-function
 interface (``src/``). It is built with the package where there is a compiler, and used on x86-64
-processors with AVX2 or AVX-512. ``NACRE_KERNELS=off`` leaves it out, ``NACRE_KERNELS=avx2`` keeps
-it from using AVX-512, ``NACRE_KERNELS=amx`` lets it use AMX where bfloat16 is asked for, and
-``NACRE_THREADS`` limits the threads its kernels use.
+processors with AVX2 or AVX-512. ``NACRE_KERNELS=off`` leaves it out, and other values choose among
+the instructions that the processor has: ``avx2``, ``avx512``, and with units for bfloat16
+``avx512bf16`` or ``amx``. ``NACRE_THREADS`` limits the threads its kernels use.
 """
 
 from __future__ import annotations
@@ -17,13 +17,9 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
 __all__ = ["Native", "bfloat16_units", "call", "in_use", "native"]
-
-
-# How many bfloat16 numbers may stand for one operand of a product; 0 for none.
-PARTS = {"float32": np.int64(0), "bfloat16": np.int64(1), "bf16x3": np.int64(2)}
 
 
 class Native(NamedTuple):
@@ -32,7 +28,8 @@ class Native(NamedTuple):
     library: ctypes.CDLL | None
     name: str  # of the instruction set
     reason: str
-    tiles: str = ""  # what multiplies bfloat16, if it is in use
+    bfloat16: str = ""  # what multiplies bfloat16 numbers, if float32's kernels do not
+    bf16x3: str = ""  # what serves this precision, likewise
 
 
 @functools.cache
@@ -54,22 +51,28 @@ def native() -> Native:
         name = library.nacre_kernels_name()
         if name is None:
             return Native(None, "", "this processor lacks AVX2")
-        library.nacre_tile_kernels_name.restype = ctypes.c_char_p
-        tiles = library.nacre_tile_kernels_name() or b""
+        names = [library.nacre_bfloat16_name, library.nacre_bf16x3_name]
+        for function in names:
+            function.restype = ctypes.c_char_p
+        units = [(function() or b"").decode() for function in names]
         library.nacre_limit_threads(int(threads))
         _register(library)
     except Exception as error:  # built for another JAX, say: slower, but it works
         return Native(None, "", f"they could not be loaded: {error}")
-    return Native(library, name.decode(), "", tiles.decode())
+    return Native(library, name.decode(), "", *units)
 
 
-HANDLERS = (
+FOR_BOTH_TYPES = (
     "product",
     "convolution",
     "convolution_input_gradient",
     "convolution_kernel_gradient",
     "convolution_pool",
     "max_unpool",
+)
+HANDLERS = (
+    *FOR_BOTH_TYPES,
+    *(f"bfloat16_{name}" for name in FOR_BOTH_TYPES),
     "recurrent_forward",
     "recurrent_backward",
     "normalization_forward",
@@ -96,9 +99,11 @@ def call(
 ) -> Any:
     """Call the native kernel ``name``; ``result`` has the shapes and types of what it gives.
 
-    ``aliases`` has the operands that are overwritten by a result, and by which.
+    Operands that begin with one in bfloat16 go to the kernel for that type. ``aliases`` has the
+    operands that are overwritten by a result, and by which.
     """
-    target = jax.ffi.ffi_call(f"nacre_{name}", result, input_output_aliases=aliases)
+    prefix = "nacre_bfloat16_" if operands[0].dtype == jnp.bfloat16 else "nacre_"
+    target = jax.ffi.ffi_call(prefix + name, result, input_output_aliases=aliases)
     return target(*operands, **attributes)
 
 
@@ -118,12 +123,17 @@ def in_use() -> dict[str, str]:
     return {"name": "native", "reason": f"compiled C++ for {kernels.name}"}
 
 
-def bfloat16_units() -> str:
-    """What serves products that may be made of bfloat16 units, as ``nacre info`` shows it."""
+def bfloat16_units() -> dict[str, str]:
+    """What makes products of bfloat16 and of bf16x3, as ``nacre info`` shows it."""
     if jax.default_backend() != "cpu":
-        return "XLA's products of this precision"
-    if native().tiles:
-        return native().tiles
-    asked = os.environ.get("NACRE_KERNELS", "").lower().startswith("amx")
-    why = "NACRE_KERNELS=amx finds none that can be used" if asked else "no units for it are in use"
-    return f"computed in float32, which is more exact: {why}"
+        xla = "XLA's products of this precision"
+        return {"bfloat16": xla, "bf16x3": xla}
+    kernels = native()
+    asked = os.environ.get("NACRE_KERNELS", "").lower()
+    none = "no faster units for it are in use"
+    if asked.startswith(("amx", "avx512bf16")):
+        none = f"NACRE_KERNELS={asked} finds none that can be used"
+    return {
+        "bfloat16": kernels.bfloat16 or f"computed in float32, rounded once: {none}",
+        "bf16x3": kernels.bf16x3 or f"computed in float32, which is more exact: {none}",
+    }

@@ -34,8 +34,7 @@ def describe_machine() -> dict[str, str]:
         "CPU threads": _threads(),
         "devices": ", ".join(_device(device) for device in jax.devices()),
         "kernels": f"{in_use['name']}: {in_use['reason']}",
-        "bf16x3": kernels.bfloat16_units(),
-    }
+    } | kernels.bfloat16_units()
 
 
 def describe_data() -> dict[str, str]:

@@ -14,10 +14,6 @@
 
 namespace nacre {
 
-using Half = unsigned short;  // the bits of a bfloat16
-constexpr long tile_halves = 512;
-constexpr long tile_lines = 16, tile_depth = 32;
-
 // A template argument cannot name a register in the compiler's intrinsics, which are macros.
 struct AmxTiles {
   AmxTiles() {

@@ -13,12 +13,8 @@ const Kernels& avx2_kernels() {
   constexpr int lanes = 8;
   static constexpr Kernels kernels = {
       "AVX2",
-      Product<lanes>::run,
-      convolve<lanes>,
-      input_gradient<lanes>,
-      kernel_gradient<lanes>,
-      convolve_and_pool<lanes>,
-      max_unpool<lanes>,
+      {Product<lanes>::run, convolve<lanes>, input_gradient<lanes>, kernel_gradient<lanes>},
+      {convolve_and_pool<lanes>, max_unpool<lanes>},
       Recurrent<lanes>::forward,
       Recurrent<lanes>::backward,
       Normalization<lanes>::forward,

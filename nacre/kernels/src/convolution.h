@@ -394,9 +394,9 @@ void convolve(const ConvolutionShape& shape, const Finish& finish, const float* 
       SmallGroups<lanes, size.value>{source, target, kernel, finish}.run(shape.batch, plan, workers);
     });
   }
-  const auto quads = Winograd<lanes>::quads_of(shape);
-  if (Winograd<lanes>::serves(shape, inputs, outputs) && quads.pay(inputs * outputs)) {
-    return Winograd<lanes>::convolve(source, target, quads, finish,
+  const auto squares = Winograd<lanes>::squares_of(shape);
+  if (Winograd<lanes>::serves(shape, squares, inputs, outputs)) {
+    return Winograd<lanes>::convolve(source, target, squares, finish,
                                      {kernel, inputs, outputs, false}, workers);
   }
   Gathering<lanes>{source, target, kernel, shape, finish, plan.zeros, false}.run(plan, workers);
@@ -412,10 +412,10 @@ void convolve_and_pool(const ConvolutionShape& shape, const Finish& finish, cons
   const Target target = {nullptr, {shape.output[0], shape.output[1]}, shape.outputs, shape.outputs};
   const Maxima<lanes> maxima = {pool, y, places, finish.relu};
   const Finish bias_only = {finish.bias, false};
-  const auto quads = Winograd<lanes>::quads_of(shape);
-  if (maxima.takes_quads() && Winograd<lanes>::serves(shape, shape.inputs, shape.outputs) &&
-      quads.pay(shape.inputs * shape.outputs)) {
-    return Winograd<lanes>::convolve(source, target, quads, bias_only,
+  const auto squares = Winograd<lanes>::squares_of(shape);
+  if (maxima.takes_quads() &&
+      Winograd<lanes>::serves(shape, squares, shape.inputs, shape.outputs)) {
+    return Winograd<lanes>::convolve(source, target, squares, bias_only,
                                      {kernel, shape.inputs, shape.outputs, false}, workers, &maxima);
   }
   Gathering<lanes>{source, target, kernel, shape, bias_only, plan.zeros, false, &maxima}.run(
@@ -446,9 +446,9 @@ void input_gradient(const ConvolutionShape& shape, const float* cotangent, const
   if (has_few_inputs<lanes>(shape)) {
     return Planes<lanes>{shape, cotangent, kernel, target, plan}.run(workers);
   }
-  const auto quads = Winograd<lanes>::turned_quads_of(shape);
-  if (Winograd<lanes>::serves(shape, outputs, inputs) && quads.pay(inputs * outputs)) {
-    return Winograd<lanes>::convolve(source, target, quads, nothing,
+  const auto squares = Winograd<lanes>::turned_squares_of(shape);
+  if (Winograd<lanes>::serves(shape, squares, outputs, inputs)) {
+    return Winograd<lanes>::convolve(source, target, squares, nothing,
                                      {kernel, outputs, inputs, true}, workers);
   }
   Gathering<lanes>{source, target, kernel, shape, nothing, plan.zeros, true}.run(plan, workers);

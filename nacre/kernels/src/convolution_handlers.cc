@@ -4,8 +4,9 @@
 namespace nacre {
 namespace {
 
-using Images = ffi::Buffer<ffi::F32, 4>;
-using ImagesOut = ffi::Result<Images>;
+template <ffi::DataType type>
+using ImagesOf = ffi::Buffer<type, 4>;
+using Images = ImagesOf<ffi::F32>;
 using Bias = ffi::Buffer<ffi::F32, 1>;
 using Pair = ffi::Span<const int64_t>;
 
@@ -25,62 +26,46 @@ ConvolutionShape shape_of(const Image& image, const Kernel& kernel, const Output
           {before[0], before[1]}};
 }
 
-const TileKernels* tiles_for(const ConvolutionShape& shape, int64_t parts) {
-  const TileKernels* tiles = tile_kernels(parts);
-  return tiles && tiles->serves(shape) ? tiles : nullptr;
-}
-
-ffi::Error convolve(ffi::ThreadPool pool, Images x, Images kernel, Bias bias, ImagesOut y,
-                    Pair strides, Pair dilation, Pair before, int64_t groups, int64_t parts,
-                    bool relu) {
+template <ffi::DataType type>
+ffi::Error convolve(ffi::ThreadPool pool, ImagesOf<type> x, ImagesOf<type> kernel, Bias bias,
+                    ffi::Result<ImagesOf<type>> y, Pair strides, Pair dilation, Pair before,
+                    int64_t groups, bool bf16x3, bool relu) {
   Pool workers(pool);
   const ConvolutionShape shape = shape_of(x, kernel, *y, strides, dilation, before, groups);
-  const Finish finish = {given(bias), relu};
-  const float *from = x.typed_data(), *weights = kernel.typed_data();
-  if (const TileKernels* tiles = tiles_for(shape, parts)) {
-    tiles->convolve(shape, static_cast<int>(parts), finish, from, weights, wanted(y),
-                    workers);
-  } else {
-    kernels()->convolve(shape, finish, from, weights, wanted(y), workers);
-  }
+  products<type>(bf16x3).convolve(shape, {given(bias), relu}, x.typed_data(), kernel.typed_data(),
+                                  wanted(y), workers);
   return ffi::Error::Success();
 }
 
-ffi::Error input_gradient(ffi::ThreadPool pool, Images cotangent, Images kernel, ImagesOut x,
-                          Pair strides, Pair dilation, Pair before, int64_t groups,
-                          int64_t parts) {
+template <ffi::DataType type>
+ffi::Error input_gradient(ffi::ThreadPool pool, ImagesOf<type> cotangent, ImagesOf<type> kernel,
+                          ffi::Result<ImagesOf<type>> x, Pair strides, Pair dilation, Pair before,
+                          int64_t groups, bool bf16x3) {
   Pool workers(pool);
   const ConvolutionShape shape =
       shape_of(*x, kernel, cotangent, strides, dilation, before, groups);
-  const float *from = cotangent.typed_data(), *weights = kernel.typed_data();
-  if (const TileKernels* tiles = tiles_for(shape, parts)) {
-    tiles->input_gradient(shape, static_cast<int>(parts), from, weights, wanted(x), workers);
-  } else {
-    kernels()->input_gradient(shape, from, weights, wanted(x), workers);
-  }
+  products<type>(bf16x3).input_gradient(shape, cotangent.typed_data(), kernel.typed_data(),
+                                        wanted(x), workers);
   return ffi::Error::Success();
 }
 
-ffi::Error kernel_gradient(ffi::ThreadPool pool, Images x, Images cotangent, ImagesOut kernel,
-                           Pair strides, Pair dilation, Pair before, int64_t groups,
-                           int64_t parts) {
+template <ffi::DataType type>
+ffi::Error kernel_gradient(ffi::ThreadPool pool, ImagesOf<type> x, ImagesOf<type> cotangent,
+                           ffi::Result<ImagesOf<type>> kernel, Pair strides, Pair dilation,
+                           Pair before, int64_t groups, bool bf16x3) {
   Pool workers(pool);
   const ConvolutionShape shape =
       shape_of(x, *kernel, cotangent, strides, dilation, before, groups);
-  const float *from = x.typed_data(), *change = cotangent.typed_data();
-  if (const TileKernels* tiles = tiles_for(shape, parts)) {
-    tiles->kernel_gradient(shape, static_cast<int>(parts), from, change, wanted(kernel),
-                           workers);
-  } else {
-    kernels()->kernel_gradient(shape, from, change, wanted(kernel), workers);
-  }
+  products<type>(bf16x3).kernel_gradient(shape, x.typed_data(), cotangent.typed_data(),
+                                         wanted(kernel), workers);
   return ffi::Error::Success();
 }
 
 using Places = ffi::Buffer<ffi::U8>;
 
 // `pool` has five numbers for each of two axes: image, window, stride, before, output.
-PoolShape pool_of(const Floats& pooled, Pair pool) {
+template <class Pooled>
+PoolShape pool_of(const Pooled& pooled, Pair pool) {
   const auto size = pooled.dimensions();
   PoolShape shape = {size.front(), size.back(), true, {{1, 1, 1, 0, 1}, {}, {}}};
   for (int axis = 0; axis < 2; ++axis) {
@@ -90,7 +75,9 @@ PoolShape pool_of(const Floats& pooled, Pair pool) {
   return shape;
 }
 
-ffi::Error convolve_and_pool(ffi::ThreadPool pool, Images x, Images kernel, Bias bias, FloatsOut y,
+template <ffi::DataType type>
+ffi::Error convolve_and_pool(ffi::ThreadPool pool, ImagesOf<type> x, ImagesOf<type> kernel,
+                             Bias bias, ffi::Result<ffi::Buffer<type>> y,
                              ffi::Result<Places> places, Pair strides, Pair dilation, Pair before,
                              Pair windows, bool relu) {
   Pool workers(pool);
@@ -99,32 +86,70 @@ ffi::Error convolve_and_pool(ffi::ThreadPool pool, Images x, Images kernel, Bias
   shape.output[0] = pooling.axes[1].image, shape.output[1] = pooling.axes[2].image;
   shape.outputs = pooling.channels;
   const Finish finish = {bias.typed_data(), relu};
-  kernels()->convolve_and_pool(shape, finish, pooling, x.typed_data(), kernel.typed_data(),
-                               wanted(y), wanted(places), workers);
+  pooled<type>().convolve_and_pool(shape, finish, pooling, x.typed_data(), kernel.typed_data(),
+                                   wanted(y), wanted(places), workers);
   return ffi::Error::Success();
 }
 
-ffi::Error max_unpool(ffi::ThreadPool pool, Floats change, Places places, FloatsOut convolved,
-                      ffi::Result<Bias> bias, Pair windows) {
+template <ffi::DataType type>
+ffi::Error max_unpool(ffi::ThreadPool pool, ffi::Buffer<type> change, Places places,
+                      ffi::Result<ffi::Buffer<type>> convolved, ffi::Result<Bias> bias,
+                      Pair windows) {
   Pool workers(pool);
-  kernels()->max_unpool(pool_of(change, windows), change.typed_data(), places.typed_data(),
-                        wanted(convolved), wanted(bias), workers);
+  pooled<type>().max_unpool(pool_of(change, windows), change.typed_data(), places.typed_data(),
+                            wanted(convolved), wanted(bias), workers);
   return ffi::Error::Success();
 }
 
-auto two_operands() {
-  return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Images>().Arg<Images>();
+template <ffi::DataType type>
+auto two_images() {
+  return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<ImagesOf<type>>().template Arg<
+      ImagesOf<type>>();
 }
 
-template <class Binding>
+template <ffi::DataType type, class Binding>
 auto with_geometry(Binding binding) {
   return std::move(binding)
-      .template Ret<Images>()
+      .template Ret<ImagesOf<type>>()
       .template Attr<Pair>("strides")
       .template Attr<Pair>("dilation")
       .template Attr<Pair>("before")
       .template Attr<int64_t>("groups")
-      .template Attr<int64_t>("parts");
+      .template Attr<bool>("bf16x3");
+}
+
+template <ffi::DataType type>
+auto convolution_binding() {
+  return with_geometry<type>(two_images<type>().template Arg<Bias>()).template Attr<bool>("relu");
+}
+
+template <ffi::DataType type>
+auto gradient_binding() {
+  return with_geometry<type>(two_images<type>());
+}
+
+template <ffi::DataType type>
+auto pooled_binding() {
+  return two_images<type>()
+      .template Arg<Bias>()
+      .template Ret<ffi::Buffer<type>>()
+      .template Ret<Places>()
+      .template Attr<Pair>("strides")
+      .template Attr<Pair>("dilation")
+      .template Attr<Pair>("before")
+      .template Attr<Pair>("windows")
+      .template Attr<bool>("relu");
+}
+
+template <ffi::DataType type>
+auto unpool_binding() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<ffi::Buffer<type>>()
+      .template Arg<Places>()
+      .template Ret<ffi::Buffer<type>>()
+      .template Ret<Bias>()
+      .template Attr<Pair>("windows");
 }
 
 }  // namespace
@@ -132,34 +157,34 @@ auto with_geometry(Binding binding) {
 
 #pragma GCC visibility push(default)
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    nacre_convolution, nacre::convolve,
-    nacre::with_geometry(nacre::two_operands().Arg<nacre::Bias>()).Attr<bool>("relu"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_convolution, nacre::convolve<nacre::ffi::F32>,
+                              nacre::convolution_binding<nacre::ffi::F32>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_bfloat16_convolution, nacre::convolve<nacre::ffi::BF16>,
+                              nacre::convolution_binding<nacre::ffi::BF16>());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_convolution_input_gradient, nacre::input_gradient,
-                              nacre::with_geometry(nacre::two_operands()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_convolution_input_gradient,
+                              nacre::input_gradient<nacre::ffi::F32>,
+                              nacre::gradient_binding<nacre::ffi::F32>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_bfloat16_convolution_input_gradient,
+                              nacre::input_gradient<nacre::ffi::BF16>,
+                              nacre::gradient_binding<nacre::ffi::BF16>());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_convolution_kernel_gradient, nacre::kernel_gradient,
-                              nacre::with_geometry(nacre::two_operands()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_convolution_kernel_gradient,
+                              nacre::kernel_gradient<nacre::ffi::F32>,
+                              nacre::gradient_binding<nacre::ffi::F32>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_bfloat16_convolution_kernel_gradient,
+                              nacre::kernel_gradient<nacre::ffi::BF16>,
+                              nacre::gradient_binding<nacre::ffi::BF16>());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_convolution_pool, nacre::convolve_and_pool,
-                              nacre::two_operands()
-                                  .Arg<nacre::Bias>()
-                                  .Ret<nacre::Floats>()
-                                  .Ret<nacre::Places>()
-                                  .Attr<nacre::Pair>("strides")
-                                  .Attr<nacre::Pair>("dilation")
-                                  .Attr<nacre::Pair>("before")
-                                  .Attr<nacre::Pair>("windows")
-                                  .Attr<bool>("relu"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_convolution_pool, nacre::convolve_and_pool<nacre::ffi::F32>,
+                              nacre::pooled_binding<nacre::ffi::F32>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_bfloat16_convolution_pool,
+                              nacre::convolve_and_pool<nacre::ffi::BF16>,
+                              nacre::pooled_binding<nacre::ffi::BF16>());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_max_unpool, nacre::max_unpool,
-                              nacre::ffi::Ffi::Bind()
-                                  .Ctx<nacre::ffi::ThreadPool>()
-                                  .Arg<nacre::Floats>()
-                                  .Arg<nacre::Places>()
-                                  .Ret<nacre::Floats>()
-                                  .Ret<nacre::Bias>()
-                                  .Attr<nacre::Pair>("windows"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_max_unpool, nacre::max_unpool<nacre::ffi::F32>,
+                              nacre::unpool_binding<nacre::ffi::F32>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_bfloat16_max_unpool, nacre::max_unpool<nacre::ffi::BF16>,
+                              nacre::unpool_binding<nacre::ffi::BF16>());
 
 #pragma GCC visibility pop

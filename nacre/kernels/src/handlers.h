@@ -16,8 +16,28 @@ using FloatsOut = ffi::Result<Floats>;
 // The best set of kernels for this machine, or nullptr.
 const Kernels* kernels();
 
-// The kernels for operands of so many bfloat16 parts, or nullptr: 0 parts, or the ones above serve.
-const TileKernels* tile_kernels(int64_t parts);
+// Those for products made of bfloat16 numbers, or nullptr: the ones above are as fast.
+const Bfloat16Kernels* bfloat16();
+
+// The products of numbers of a type; with `bf16x3`, float32 numbers may be sums of two in bfloat16.
+template <ffi::DataType type>
+const ProductsOf<ffi::NativeType<type>>& products(bool bf16x3) {
+  if constexpr (type == ffi::BF16) {
+    return bfloat16()->of_halves;
+  } else {
+    const ProductsOf<float>* split = bf16x3 && bfloat16() ? bfloat16()->of_floats : nullptr;
+    return split ? *split : kernels()->products;
+  }
+}
+
+template <ffi::DataType type>
+const PoolingOf<ffi::NativeType<type>>& pooled() {
+  if constexpr (type == ffi::BF16) {
+    return bfloat16()->pooled;
+  } else {
+    return kernels()->pooled;
+  }
+}
 
 // An operand that may be missing comes as an array without elements, a result that nobody wants
 // likewise.

@@ -459,11 +459,11 @@ void kernel_gradient(const ConvolutionShape& shape, const float* x, const float*
           .run(workers);
     });
   }
-  if (Winograd<lanes>::serves_kernel_gradient(shape, workers)) {
+  const auto squares = Winograd<lanes>::squares_of(shape);
+  if (Winograd<lanes>::serves_kernel_gradient(shape, squares, workers)) {
     const Images change = {cotangent, {shape.output[0], shape.output[1]}, shape.outputs,
                            shape.outputs};
-    return Winograd<lanes>::kernel_gradient(shape, source, change, Winograd<lanes>::quads_of(shape),
-                                            kernel, workers);
+    return Winograd<lanes>::kernel_gradient(shape, source, change, squares, kernel, workers);
   }
   const long pixels = pixels_abreast<lanes>(shape);
   if (pixels > 1) {

@@ -115,20 +115,33 @@ struct Parameters {
   long count, numbers;  // numbers of all together
 };
 
+// Products of matrices, and those of a convolution: each the derivative of the others.
+template <class Number>
+struct ProductsOf {
+  void (*matrices)(const ProductShape&, const Number* a, const Number* b, Number* c, Workers&);
+  void (*convolve)(const ConvolutionShape&, const Finish&, const Number* x, const Number* kernel,
+                   Number* y, Workers&);
+  void (*input_gradient)(const ConvolutionShape&, const Number* cotangent, const Number* kernel,
+                         Number* x, Workers&);
+  void (*kernel_gradient)(const ConvolutionShape&, const Number* x, const Number* cotangent,
+                          Number* kernel, Workers&);
+};
+
+// The maxima over windows of a convolution's outputs, without groups, and their gradient.
+template <class Number>
+struct PoolingOf {
+  void (*convolve_and_pool)(const ConvolutionShape&, const Finish&, const PoolShape&,
+                            const Number* x, const Number* kernel, Number* y,
+                            unsigned char* places, Workers&);
+  void (*max_unpool)(const PoolShape&, const Number* change, const unsigned char* places,
+                     Number* convolved, float* bias, Workers&);
+};
+
 // One set for each instruction set; handlers.cc takes the best that the machine has.
 struct Kernels {
   const char* name;
-  void (*product)(const ProductShape&, const float* a, const float* b, float* c, Workers&);
-  void (*convolve)(const ConvolutionShape&, const Finish&, const float* x, const float* kernel,
-                   float* y, Workers&);
-  void (*input_gradient)(const ConvolutionShape&, const float* cotangent, const float* kernel,
-                         float* x, Workers&);
-  void (*kernel_gradient)(const ConvolutionShape&, const float* x, const float* cotangent,
-                          float* kernel, Workers&);
-  void (*convolve_and_pool)(const ConvolutionShape&, const Finish&, const PoolShape&, const float* x,
-                            const float* kernel, float* y, unsigned char* places, Workers&);
-  void (*max_unpool)(const PoolShape&, const float* change, const unsigned char* places,
-                     float* convolved, float* bias, Workers&);
+  ProductsOf<float> products;
+  PoolingOf<float> pooled;
   void (*recurrent_forward)(const RecurrentShape&, const RecurrentForward&, Workers&);
   void (*recurrent_backward)(const RecurrentShape&, const RecurrentBackward&, Workers&);
   void (*normalization_forward)(const NormalizationShape&, const NormalizationForward&, Workers&);
@@ -141,23 +154,23 @@ struct Kernels {
   bool (*all_finite)(const Parameters&, Workers&);
 };
 
-// Products with operands rounded to bfloat16 and sums in float32: with one part, of numbers that are
-// bfloat16 already; with two, each a sum of two bfloat16 numbers.
-struct TileKernels {
+using Half = unsigned short;  // the bits of a bfloat16
+
+// Products made of bfloat16 numbers and summed in float32: of numbers that are bfloat16, rounded once
+// at the end; or of float32 numbers, each taken as a sum of two, with an error near float32's.
+// Convolutions have one group; those whose maxima are taken, a multiple of 16 outputs.
+struct Bfloat16Kernels {
   const char* name;
-  void (*product)(const ProductShape&, int parts, const float* a, const float* b, float* c,
-                  Workers&);
-  bool (*serves)(const ConvolutionShape&);  // whether the others take it
-  void (*convolve)(const ConvolutionShape&, int parts, const Finish&, const float* x,
-                   const float* kernel, float* y, Workers&);
-  void (*input_gradient)(const ConvolutionShape&, int parts, const float* cotangent,
-                         const float* kernel, float* x, Workers&);
-  void (*kernel_gradient)(const ConvolutionShape&, int parts, const float* x,
-                          const float* cotangent, float* kernel, Workers&);
+  ProductsOf<Half> of_halves;
+  PoolingOf<Half> pooled;
+  const ProductsOf<float>* of_floats;  // or nullptr: float32's own products are faster
 };
 
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
-const TileKernels* amx_kernels(bool emulated);  // nullptr: not built
+
+// nullptr: not built.
+enum class Bfloat16Units { registers, tiles, emulated_tiles };
+const Bfloat16Kernels* bfloat16_kernels(Bfloat16Units units);
 
 }  // namespace nacre

@@ -13,6 +13,7 @@
 // channel and task.
 #pragma once
 
+#include "bfloat16.h"
 #include "kernels.h"
 #include "partial_sums.h"
 #include "pooling.h"
@@ -23,7 +24,7 @@ namespace nacre {
 constexpr int cut_place = 255;
 
 // What takes the rows of a convolution, some channels of one image at a time.
-template <int lanes>
+template <int lanes, class Number = float>
 struct Maxima {
   using Pool = Pooling<lanes>;
   using V = Vector<lanes>;
@@ -31,7 +32,7 @@ struct Maxima {
   static constexpr long rows_floats = 1 << 15;
 
   const PoolShape& shape;
-  float* y;
+  Number* y;
   unsigned char* places;  // or nullptr
   bool relu;
 
@@ -49,7 +50,8 @@ struct Maxima {
   }
 
   // `rows` begins with the first row seen; a pixel has `stride` numbers, of which `channels` count.
-  void take(long image, long first, long last, const float* rows, long stride, long channel,
+  template <class Row>
+  void take(long image, long first, long last, const Row* rows, long stride, long channel,
             long channels) const {
     const long top = seen(first, last).first;
     const bool square = height.window == 2 && width.window == 2;
@@ -58,7 +60,7 @@ struct Maxima {
       for (long w = 0; w < width.output; ++w) {
         const auto wide = Pool::inside(width, w);
         const long row = h * height.window - height.before - top;
-        const float* from = rows + (row * width.image + w * width.window - width.before) * stride;
+        const Row* from = rows + (row * width.image + w * width.window - width.before) * stride;
         const long to = ((image * height.output + h) * width.output + w) * shape.channels + channel;
         const bool two_by_two = square && Pool::size(high) == 2 && Pool::size(wide) == 2;
         if (two_by_two && places) {
@@ -106,12 +108,12 @@ struct Maxima {
   }
 
   // `side` is the size of a whole square window, or 0.
-  template <bool kept, int side>
-  NACRE_INLINE void maximum(const float* from, long stride, typename Pool::Range high,
+  template <bool kept, int side, class Row>
+  NACRE_INLINE void maximum(const Row* from, long stride, typename Pool::Range high,
                             typename Pool::Range wide, long channels, long to) const {
     if (side) high = wide = {0, side};
     const long down = side ? side : width.window;
-    const float* corner = from + (high.first * width.image + wide.first) * stride;
+    const Row* corner = from + (high.first * width.image + wide.first) * stride;
     const int first = static_cast<int>(high.first * down + wide.first);
     for (long j = 0; j < channels; j += lanes) {
       const long left = channels - j;
@@ -129,8 +131,8 @@ struct Maxima {
 };
 
 // From the gradient of the maxima to that of the convolution and, unless null, that of the bias.
-template <int lanes>
-void max_unpool(const PoolShape& shape, const float* change, const unsigned char* places, float* c,
+template <int lanes, class Number>
+void max_unpool(const PoolShape& shape, const Number* change, const unsigned char* places, Number* c,
                 float* bias, Workers& workers) {
   using Pool = Pooling<lanes>;
   using V = Vector<lanes>;
@@ -148,7 +150,7 @@ void max_unpool(const PoolShape& shape, const float* change, const unsigned char
       for (long w = 0; w < width.output; ++w) {
         const auto wide = Pool::inside(width, w);
         const long from = (row * width.output + w) * channels;
-        float* corner = c + (top + w * width.window - width.before) * channels;
+        Number* corner = c + (top + w * width.window - width.before) * channels;
         for (long j = 0; j < channels; j += lanes) {
           const long left = channels - j;
           const V d = load_some<lanes>(change + from + j, left);

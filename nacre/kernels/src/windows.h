@@ -7,7 +7,7 @@
 namespace nacre {
 
 // What the kernels of convolutions keep in which slot of a thread's scratch memory. The first
-// three belong to the calling thread and are read by all.
+// three, and the last, belong to the calling thread and are read by all.
 enum Slot {
   plan_slot,
   kernel_slot,
@@ -17,6 +17,7 @@ enum Slot {
   offsets_slot,
   pointers_slot,
   places_slot,
+  convolved_slot,
   rows_slot = pointers_slot,  // no kernel needs both
   sums_slot = places_slot     // here neither
 };
@@ -33,10 +34,12 @@ struct Reach {
 };
 
 // The channels of one group in images with channels last.
-struct Images {
-  const float* data;
+template <class Number>
+struct ImagesOf {
+  const Number* data;
   long size[2], channels, depth;  // channels of all groups, and of this one
 };
+using Images = ImagesOf<float>;
 
 // Pixels first + step * (i, j) of a target, each with its window at pace * (i, j) of the source.
 struct Grid {
@@ -47,15 +50,17 @@ struct Grid {
 };
 
 // What is computed: like Images.
-struct Target {
-  float* data;
+template <class Number>
+struct TargetOf {
+  Number* data;
   long size[2], channels, depth;
 
-  NACRE_INLINE float* at(const Grid& grid, long image, long i, long j) const {
+  NACRE_INLINE Number* at(const Grid& grid, long image, long i, long j) const {
     const long row = grid.first[0] + i * grid.step[0], column = grid.first[1] + j * grid.step[1];
     return data + ((image * size[0] + row) * size[1] + column) * channels;
   }
 };
+using Target = TargetOf<float>;
 
 // The grids that a target falls into, and zeros that stand for a pixel beside the source. They lie
 // in the scratch memory of the thread that asked for them.

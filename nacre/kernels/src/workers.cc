@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "pages.h"
 #include "pool.h"
 
 namespace nacre {
@@ -125,6 +126,7 @@ float* scratch(int slot, std::size_t floats) {
     own.bytes[slot] = 0;
     own.memory[slot] = std::aligned_alloc(page, needed);
     if (!own.memory[slot]) throw std::bad_alloc();
+    prefer_large_pages(own.memory[slot], needed);
     own.bytes[slot] = needed;
   }
   return static_cast<float*>(own.memory[slot]);

@@ -27,7 +27,7 @@ void for_each_task(Workers& workers, long tasks, const Body& body) {
 
 // Memory that a thread keeps from task to task and from call to call, aligned to a page. What is in
 // it is lost at the next request for the same slot. A thread keeps at most `kept_bytes` a slot.
-constexpr int scratch_slots = 8;
+constexpr int scratch_slots = 9;
 constexpr std::size_t kept_bytes = 9 << 20;
 float* scratch(int slot, std::size_t floats);
 

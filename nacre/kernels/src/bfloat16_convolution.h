@@ -1,22 +1,22 @@
-// Convolutions on AMX tiles: products of matrices whose lines are read where windows look.
+// Convolutions in bfloat16: products of matrices whose lines are read where windows look.
 //
 // Nothing of the image is copied but what a task packs: a piece of the depth is one tap and up to 512
 // channels, and a pixel beside the image is a line of zeros. For the gradient in the kernel a piece
 // of the depth is 512 pixels, and the lines are the channels at each tap.
 //
-// They serve one group with 16 channels or more; fewer would leave tiles empty.
+// There is one group; with fewer than 16 channels, tiles would not be full.
 //
 // Temporaries a thread, beyond those of a product: the places of 512 pixels.
 #pragma once
 
-#include "amx_product.h"
+#include "bfloat16_product.h"
 
 namespace nacre {
 
 struct Pixel {
-  long row, column;   // where its window is on the source
-  const float* from;  // that place, which may lie beside the image
-  float* to;          // in the target
+  long row, column;  // where its window is on the source
+  long from;         // that place among the source's numbers; it may lie beside the image
+  long to;           // its place among the target's
 };
 
 // Calls body(number, image, i, j) for the pixels of images of a size, from `first` on.
@@ -32,17 +32,22 @@ NACRE_INLINE void for_each_pixel(const long* size, long first, long count, const
   }
 }
 
-NACRE_INLINE Pixel pixel_at(const Images& source, const Grid& grid, long image, long i, long j) {
+template <class Number>
+NACRE_INLINE Pixel pixel_at(const ImagesOf<Number>& source, const Grid& grid, long image, long i,
+                            long j) {
   const long row = i * grid.pace[0], column = j * grid.pace[1];
   const long place = (image * source.size[0] + row) * source.size[1] + column;
-  return {row, column, source.data + place * source.channels, nullptr};
+  return {row, column, place * source.channels, 0};
 }
 
 // What a pixel sees at a tap, or nullptr.
-NACRE_INLINE const float* seen(const Images& source, const Pixel& pixel, const Tap& tap) {
+template <class Number>
+NACRE_INLINE const Number* seen(const ImagesOf<Number>& source, const Pixel& pixel,
+                                const Tap& tap) {
   const long y = pixel.row + tap.row, x = pixel.column + tap.column;
   const bool there = y >= 0 && y < source.size[0] && x >= 0 && x < source.size[1];
-  return there ? pixel.from + (tap.row * source.size[1] + tap.column) * source.channels : nullptr;
+  if (!there) return nullptr;
+  return source.data + pixel.from + (tap.row * source.size[1] + tap.column) * source.channels;
 }
 
 NACRE_INLINE Pixel* room_for_pixels() {
@@ -50,12 +55,15 @@ NACRE_INLINE Pixel* room_for_pixels() {
 }
 
 // Forward and the gradient in the image: see convolution.h.
+template <class Operand>
 struct GatheringProblem {
+  using Number = Operand;
+
   const ConvolutionShape& shape;
-  const Images& source;
-  const Target& target;
+  const ImagesOf<Number>& source;
+  const TargetOf<Number>& target;
   const Grid& grid;
-  const float* kernel;
+  const Number* kernel;
   Finish after;
   bool transposed;  // the kernel's matrices are columns x depth
   const long rows = shape.batch * grid.size[0] * grid.size[1], columns = target.depth;
@@ -67,60 +75,64 @@ struct GatheringProblem {
     Pixel* const to = block.pixels;
     for_each_pixel(grid.size, block.row, block.rows, [&](long r, long image, long i, long j) {
       to[r] = pixel_at(source, grid, image, i, j);
-      to[r].to = target.at(grid, image, i, j);
+      to[r].to = target.at(grid, image, i, j) - target.data;
     });
   }
 
   long channel(long piece) const { return piece % parts_of_depth * most_depth; }
   long depth(long piece) const { return smaller(most_depth, source.depth - channel(piece)); }
 
-  template <int parts>
   void left(const Block& block, long piece, const Packed& to, long step) const {
     const Tap& tap = grid.taps[piece / parts_of_depth];
     const Pixel* const pixel = block.pixels;
-    const float* lines[tile_lines];
+    const Number* lines[tile_lines];
     for (long line = 0; line < whole(block.rows); line += tile_lines) {
       for (long l = 0; l < tile_lines; ++l) {
-        const float* from = line + l < block.rows ? seen(source, pixel[line + l], tap) : nullptr;
+        const Number* from = line + l < block.rows ? seen(source, pixel[line + l], tap) : nullptr;
         lines[l] = from ? from + channel(piece) : nullptr;
       }
-      pack_along<parts, true>(lines, depth(piece), to, line / tile_lines, step);
+      pack_along<true>(lines, depth(piece), to, line / tile_lines, step);
     }
   }
 
-  template <int parts>
   void right(const Block& block, long piece, const Packed& to, long step) const {
-    const float* matrix =
+    const Number* matrix =
         kernel + grid.taps[piece / parts_of_depth].matrix * shape.inputs * shape.outputs;
     const long outputs = shape.outputs, k = channel(piece);
     if (transposed) {
-      pack_lines<parts, false>(matrix + block.column * outputs + k, outputs, block.columns,
+      pack_lines<false>(matrix + block.column * outputs + k, outputs, block.columns,
                                depth(piece), to, step);
     } else {
-      pack_steps<parts, false>(matrix + k * outputs + block.column, outputs, block.columns,
+      pack_steps<false>(matrix + k * outputs + block.column, outputs, block.columns,
                                depth(piece), to, step);
     }
   }
 
-  void finish(const Block& block, const float* sums, long stride, float*) const {
+  template <class To>
+  void finish(const Block& block, const float* sums, long stride, To*) const {
     const Pixel* const pixel = block.pixels;
     for (long r = 0; r < block.rows; ++r) {
-      float* to = pixel[r].to + block.column;
-      for (long j = 0; j < block.columns; ++j) {
-        float y = sums[r * stride + j];
-        if (after.bias) y += after.bias[block.column + j];
-        to[j] = after.relu && y < 0 ? 0 : y;
+      Number* to = target.data + pixel[r].to + block.column;
+      for (long j = 0; j < block.columns; j += 16) {
+        const long left = block.columns - j;
+        Vector<16> y = load<16>(sums + r * stride + j);
+        if (after.bias) y += load_some<16>(after.bias + block.column + j, left);
+        if (after.relu) y = y < Vector<16>{} ? Vector<16>{} : y;
+        store_some<16>(to + j, y, left);
       }
     }
   }
 };
 
 // The gradient in the kernel: see kernel_gradient.h. Each tap has whole sixteens of lines.
+template <class Operand>
 struct KernelGradientProblem {
+  using Number = Operand;
+
   const ConvolutionShape& shape;
-  const Images& source;
+  const ImagesOf<Number>& source;
   const Grid& grid;
-  const float* cotangent;
+  const Number* cotangent;
   const long pixels = shape.batch * grid.size[0] * grid.size[1];
   const long lines_a_tap = divide_up(shape.inputs, tile_lines) * tile_lines;
   const long rows = grid.count * lines_a_tap, columns = shape.outputs;
@@ -130,14 +142,13 @@ struct KernelGradientProblem {
   void begin(const Block&) const {}
   long depth(long piece) const { return smaller(most_depth, pixels - piece * most_depth); }
 
-  template <int parts>
   void left(const Block& block, long piece, const Packed& to, long step) const {
     Pixel* const pixel = block.pixels;
     const long count = depth(piece);
     for_each_pixel(grid.size, piece * most_depth, count, [&](long p, long image, long i, long j) {
       pixel[p] = pixel_at(source, grid, image, i, j);
     });
-    const float* steps[most_depth];
+    const Number* steps[most_depth];
     long looked_at = -1;
     for (long l = 0; l < whole(block.rows); l += tile_lines) {
       const long line = block.row + l, tap = line / lines_a_tap, channel = line % lines_a_tap;
@@ -146,22 +157,22 @@ struct KernelGradientProblem {
         for (long p = 0; p < count; ++p) steps[p] = seen(source, pixel[p], grid.taps[tap]);
         looked_at = tap;
       }
-      pack_across<parts, true>(steps, count, channel, channels, to, l / tile_lines, step);
+      pack_across<true>(steps, count, channel, channels, to, l / tile_lines, step);
     }
   }
 
-  template <int parts>
   void right(const Block& block, long piece, const Packed& to, long step) const {
-    pack_steps<parts, false>(cotangent + piece * most_depth * columns + block.column, columns,
+    pack_steps<false>(cotangent + piece * most_depth * columns + block.column, columns,
                              block.columns, depth(piece), to, step);
   }
 
-  void finish(const Block& block, const float* sums, long stride, float* result) const {
+  template <class To>
+  void finish(const Block& block, const float* sums, long stride, To* result) const {
     for (long r = 0; r < block.rows; ++r) {
       const long tap = (block.row + r) / lines_a_tap, channel = (block.row + r) % lines_a_tap;
       if (channel >= shape.inputs) continue;
-      float* to = result + (tap * shape.inputs + channel) * columns + block.column;
-      for (long j = 0; j < block.columns; ++j) to[j] = sums[r * stride + j];
+      store_row(result + (tap * shape.inputs + channel) * columns + block.column,
+                sums + r * stride, block.columns);
     }
   }
 };
