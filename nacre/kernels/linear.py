@@ -96,14 +96,17 @@ def _on_cpu(a: Matrix, b: Matrix, at: At) -> Matrix:
     if _multiplications(a, b, at) < smallest or kernels.library is None:
         return in_single_precision(_by_xla)(a, b, at)
     if at.precision == "bfloat16" and kernels.bfloat16:
-        return _natively(a, b, at)
+        return _natively(a, b, at).astype(a.dtype)
     return in_single_precision(_natively)(a, b, at)
 
 
 def _natively(a: Matrix, b: Matrix, at: At) -> Matrix:
+    # Where the first matrix is transposed, it is mostly for the gradient of a weight in float32. The
+    # kernel leaves the rounding to XLA then, which leaves it out where the sums are widened again.
+    unrounded = at.a_transposed and a.dtype == jnp.bfloat16
     return selection.call(
-        "product",
-        jax.ShapeDtypeStruct(_shape(a, b, at), a.dtype),
+        "sums" if unrounded else "product",
+        jax.ShapeDtypeStruct(_shape(a, b, at), jnp.float32 if unrounded else a.dtype),
         a,
         b,
         a_transposed=at.a_transposed,

@@ -102,7 +102,10 @@ def _call(
     of_kernel: bool = False,
     **attributes: Any,
 ) -> jax.Array:
-    """Call a kernel; the result gets the number of axes that ``shape`` has."""
+    """Call a kernel; the result gets the number of axes that ``shape`` has.
+
+    The gradient of a kernel is not rounded: XLA does that, unless the sums are widened again.
+    """
     if geometry.rank == 2:
         with_two = shape
     else:
@@ -110,7 +113,7 @@ def _call(
     kernel = shape if of_kernel else operands[1].shape
     result = selection.call(
         name,
-        jax.ShapeDtypeStruct(with_two, operands[0].dtype),
+        jax.ShapeDtypeStruct(with_two, jnp.float32 if of_kernel else operands[0].dtype),
         *operands,
         groups=np.int64(geometry.groups),
         bf16x3=geometry.precision == "bf16x3" and in_bfloat16(kernel, geometry),

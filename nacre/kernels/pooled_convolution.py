@@ -31,7 +31,7 @@ from nacre.kernels.convolution import (
 )
 from nacre.kernels.geometry import Geometry
 from nacre.kernels.operation import Operation
-from nacre.kernels.selection import call, native as native_kernels
+from nacre.kernels.selection import call
 from nacre.kernels.widening import widened
 
 __all__ = ["convolution_max_pool"]
@@ -169,8 +169,9 @@ def _backward(
     (x, kernel, bias), (change,) = operands, changes
     assert change is not None  # there is but one result
     geometry, pool = _seen(*at[:2])
-    if not (change.dtype == jnp.bfloat16 and native_kernels().bfloat16):
-        x, kernel, change = widened(x), widened(kernel), widened(change)
+    x, kernel = native.operands_of(x, kernel, kernel.shape, geometry)
+    if x.dtype != change.dtype:
+        change = widened(change)
     shape = (x.shape[0], *pool.image, kernel.shape[-1])
     convolved = jax.ShapeDtypeStruct(shape, change.dtype)
     of_bias = jax.ShapeDtypeStruct(bias.shape, jnp.float32)

@@ -73,6 +73,7 @@ FOR_BOTH_TYPES = (
 HANDLERS = (
     *FOR_BOTH_TYPES,
     *(f"bfloat16_{name}" for name in FOR_BOTH_TYPES),
+    "bfloat16_sums",
     "recurrent_forward",
     "recurrent_backward",
     "normalization_forward",

@@ -13,7 +13,8 @@ const Kernels& avx2_kernels() {
   constexpr int lanes = 8;
   static constexpr Kernels kernels = {
       "AVX2",
-      {Product<lanes>::run, convolve<lanes>, input_gradient<lanes>, kernel_gradient<lanes>},
+      {Product<lanes>::run, Product<lanes>::run, convolve<lanes>, input_gradient<lanes>,
+       kernel_gradient<lanes>},
       {convolve_and_pool<lanes>, max_unpool<lanes>},
       Recurrent<lanes>::forward,
       Recurrent<lanes>::backward,

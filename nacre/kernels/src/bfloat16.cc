@@ -13,22 +13,39 @@
 namespace nacre {
 namespace {
 
-using BySquares = Winograd<16, ByFour<16>, Half>;
+// Panels of 64 outputs, or of 32 where these are no multiple.
+template <int vectors>
+using BySquares = Winograd<16, ByFour<16>, Half, vectors>;
+
+// Calls body(kernels, squares) with those that take products of `inputs` and `outputs`, if any do.
+template <bool turned, class Body>
+bool by_squares(const ConvolutionShape& shape, const Body& body) {
+  const auto try_with = [&](auto kernels) {
+    using By = decltype(kernels);
+    const auto squares = turned ? By::turned_squares_of(shape) : By::squares_of(shape);
+    const bool serves = turned ? By::serves(shape, squares, shape.outputs, shape.inputs)
+                               : By::serves(shape, squares, shape.inputs, shape.outputs);
+    if (serves) body(kernels, squares);
+    return serves;
+  };
+  return try_with(BySquares<4>()) || try_with(BySquares<2>());
+}
 
 template <class Units, class Number>
 struct On {
   static constexpr long kept_halves = kept_bytes / sizeof(Half);
-  static constexpr bool by_squares = parts_of<Number> == 1 && Units::outdone_by_winograd;
+  static constexpr bool outdone = parts_of<Number> == 1 && Units::outdone_by_winograd;
   using Images = ImagesOf<Number>;
   using Target = TargetOf<Number>;
 
-  template <class Problem>
-  static void run(const Problem& problem, Number* result, long numbers, Workers& workers) {
+  template <class Problem, class To>
+  static void run(const Problem& problem, To* result, long numbers, Workers& workers) {
     Bfloat16Product<Units, Problem>{problem}.run(result, numbers, workers);
   }
 
-  static void matrices(const ProductShape& shape, const Number* a, const Number* b, Number* c,
-                       Workers& workers) {
+  template <class To>
+  static void product(const ProductShape& shape, const Number* a, const Number* b, To* c,
+                      Workers& workers) {
     run(MatrixProblem<Number>{shape, a, b}, c, shape.rows * shape.columns, workers);
   }
 
@@ -36,12 +53,12 @@ struct On {
                        const Number* kernel, Number* y, Workers& workers) {
     const Images source = {x, {shape.image[0], shape.image[1]}, shape.inputs, shape.inputs};
     const Target target = {y, {shape.output[0], shape.output[1]}, shape.outputs, shape.outputs};
-    if constexpr (by_squares) {
-      const auto squares = BySquares::squares_of(shape);
-      if (BySquares::serves(shape, squares, shape.inputs, shape.outputs)) {
-        return BySquares::convolve(source, target, squares, finish,
-                                   {kernel, shape.inputs, shape.outputs, false}, workers);
-      }
+    if constexpr (outdone) {
+      const auto run = [&](auto by, const auto& squares) {
+        by.convolve(source, target, squares, finish, {kernel, shape.inputs, shape.outputs, false},
+                    workers);
+      };
+      if (by_squares<false>(shape, run)) return;
     }
     gather(shape, forward_plan<16>(shape), source, target, kernel, finish, false, workers);
   }
@@ -52,16 +69,15 @@ struct On {
                                 Number* y, unsigned char* places, Workers& workers) {
     const Maxima<16, Number> maxima = {pool, y, places, finish.relu};
     const Finish bias_only = {finish.bias, false};
-    if constexpr (by_squares) {
+    if constexpr (outdone) {
       const Images source = {x, {shape.image[0], shape.image[1]}, shape.inputs, shape.inputs};
       const Target target = {nullptr, {shape.output[0], shape.output[1]}, shape.outputs,
                              shape.outputs};
-      const auto squares = BySquares::squares_of(shape);
-      if (maxima.takes_quads() &&
-          BySquares::serves(shape, squares, shape.inputs, shape.outputs)) {
-        return BySquares::convolve(source, target, squares, bias_only,
-                                   {kernel, shape.inputs, shape.outputs, false}, workers, &maxima);
-      }
+      const auto run = [&](auto by, const auto& squares) {
+        by.convolve(source, target, squares, bias_only,
+                    {kernel, shape.inputs, shape.outputs, false}, workers, &maxima);
+      };
+      if (maxima.takes_quads() && by_squares<false>(shape, run)) return;
     }
     const long row = shape.output[1] * shape.outputs, image = shape.output[0] * row;
     const long together = larger(1, smaller(shape.batch, kept_halves / image));
@@ -87,12 +103,12 @@ struct On {
                            shape.outputs};
     const Target target = {x, {shape.image[0], shape.image[1]}, shape.inputs, shape.inputs};
     const Finish nothing = {nullptr, false};
-    if constexpr (by_squares) {
-      const auto squares = BySquares::turned_squares_of(shape);
-      if (BySquares::serves(shape, squares, shape.outputs, shape.inputs)) {
-        return BySquares::convolve(source, target, squares, nothing,
-                                   {kernel, shape.outputs, shape.inputs, true}, workers);
-      }
+    if constexpr (outdone) {
+      const auto run = [&](auto by, const auto& squares) {
+        by.convolve(source, target, squares, nothing, {kernel, shape.outputs, shape.inputs, true},
+                    workers);
+      };
+      if (by_squares<true>(shape, run)) return;
     }
     gather(shape, gradient_plan<16>(shape), source, target, kernel, nothing, true, workers);
   }
@@ -103,19 +119,20 @@ struct On {
     for (long g = 0; g < plan.count; ++g) {
       run(GatheringProblem<Number>{shape, source, target, plan.grids[g], kernel, finish,
                                    transposed},
-          nullptr, 0, workers);
+          target.data, 0, workers);
     }
   }
 
   static void kernel_gradient(const ConvolutionShape& shape, const Number* x,
-                              const Number* cotangent, Number* kernel, Workers& workers) {
+                              const Number* cotangent, float* kernel, Workers& workers) {
     const Images source = {x, {shape.image[0], shape.image[1]}, shape.inputs, shape.inputs};
-    if constexpr (by_squares) {
-      const auto squares = BySquares::squares_of(shape);
-      if (BySquares::serves_kernel_gradient(shape, squares, workers)) {
+    if constexpr (outdone) {
+      using By = BySquares<4>;
+      const auto squares = By::squares_of(shape);
+      if (By::serves_kernel_gradient(shape, squares, workers)) {
         const Images change = {cotangent, {shape.output[0], shape.output[1]}, shape.outputs,
                                shape.outputs};
-        return BySquares::kernel_gradient(shape, source, change, squares, kernel, workers);
+        return By::kernel_gradient(shape, source, change, squares, kernel, workers);
       }
     }
     const Plan plan = forward_plan<16>(shape);
@@ -124,8 +141,8 @@ struct On {
         workers);
   }
 
-  static constexpr ProductsOf<Number> kernels = {matrices, convolve, input_gradient,
-                                                 kernel_gradient};
+  static constexpr ProductsOf<Number> kernels = {product<Number>, product<float>, convolve,
+                                                 input_gradient, kernel_gradient};
 };
 
 template <class Units>

@@ -42,7 +42,7 @@ struct Block {
 //   begin(block)                       called before the others
 //   depth(piece)
 //   left(block, piece, to, step), right(...)             a piece, from `step` on
-//   finish(block, sums, stride, result)                  takes the sums, to float32 or to `Number`
+//   finish(block, sums, stride, result)                  takes the sums
 template <class Units, class Problem>
 struct Bfloat16Product {
   using Number = typename Problem::Number;
@@ -52,7 +52,8 @@ struct Bfloat16Product {
   const Problem& problem;
 
   // With `numbers`, the size of `result`, the depth may be divided.
-  void run(Number* result, long numbers, Workers& workers) const {
+  template <class To>
+  void run(To* result, long numbers, Workers& workers) const {
     long height = smaller(most_lines, whole(problem.rows));
     long width = smaller(most_lines, whole(problem.columns));
     if (!height || !width) return;
@@ -81,7 +82,8 @@ struct Bfloat16Product {
   }
 
   // The sum of what the divisions have made of all numbers.
-  static void round_total(Number* result, const float* partial, long divisions, long numbers,
+  template <class To>
+  static void round_total(To* result, const float* partial, long divisions, long numbers,
                           Workers& workers) {
     constexpr long slice = 1 << 13;
     for_each_task(workers, divide_up(numbers, slice), [&](long task) {

@@ -51,8 +51,8 @@ ffi::Error input_gradient(ffi::ThreadPool pool, ImagesOf<type> cotangent, Images
 
 template <ffi::DataType type>
 ffi::Error kernel_gradient(ffi::ThreadPool pool, ImagesOf<type> x, ImagesOf<type> cotangent,
-                           ffi::Result<ImagesOf<type>> kernel, Pair strides, Pair dilation,
-                           Pair before, int64_t groups, bool bf16x3) {
+                           ffi::Result<Images> kernel, Pair strides, Pair dilation, Pair before,
+                           int64_t groups, bool bf16x3) {
   Pool workers(pool);
   const ConvolutionShape shape =
       shape_of(x, *kernel, cotangent, strides, dilation, before, groups);
@@ -107,10 +107,10 @@ auto two_images() {
       ImagesOf<type>>();
 }
 
-template <ffi::DataType type, class Binding>
+template <class Result, class Binding>
 auto with_geometry(Binding binding) {
   return std::move(binding)
-      .template Ret<ImagesOf<type>>()
+      .template Ret<Result>()
       .template Attr<Pair>("strides")
       .template Attr<Pair>("dilation")
       .template Attr<Pair>("before")
@@ -120,12 +120,13 @@ auto with_geometry(Binding binding) {
 
 template <ffi::DataType type>
 auto convolution_binding() {
-  return with_geometry<type>(two_images<type>().template Arg<Bias>()).template Attr<bool>("relu");
+  return with_geometry<ImagesOf<type>>(two_images<type>().template Arg<Bias>())
+      .template Attr<bool>("relu");
 }
 
-template <ffi::DataType type>
+template <ffi::DataType type, ffi::DataType result = type>
 auto gradient_binding() {
-  return with_geometry<type>(two_images<type>());
+  return with_geometry<ImagesOf<result>>(two_images<type>());
 }
 
 template <ffi::DataType type>
@@ -174,7 +175,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_convolution_kernel_gradient,
                               nacre::gradient_binding<nacre::ffi::F32>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_bfloat16_convolution_kernel_gradient,
                               nacre::kernel_gradient<nacre::ffi::BF16>,
-                              nacre::gradient_binding<nacre::ffi::BF16>());
+                              (nacre::gradient_binding<nacre::ffi::BF16, nacre::ffi::F32>()));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_convolution_pool, nacre::convolve_and_pool<nacre::ffi::F32>,
                               nacre::pooled_binding<nacre::ffi::F32>());

@@ -54,25 +54,31 @@ const Bfloat16Kernels* choose_bfloat16() {
   return wanted ? bfloat16_kernels(Bfloat16Units::registers) : nullptr;
 }
 
-template <ffi::DataType type>
+// The result is in float32 where it is not to be rounded.
+template <ffi::DataType type, ffi::DataType result = type>
 ffi::Error product(ffi::ThreadPool pool, ffi::Buffer<type> a, ffi::Buffer<type> b,
-                   ffi::Result<ffi::Buffer<type>> c, bool a_transposed, bool b_transposed,
+                   ffi::Result<ffi::Buffer<result>> c, bool a_transposed, bool b_transposed,
                    bool bf16x3) {
-  const auto size = a.dimensions(), result = c->dimensions();
-  const ProductShape shape = {result[0], size[a_transposed ? 0 : 1], result[1], a_transposed,
+  const auto size = a.dimensions(), size_of_c = c->dimensions();
+  const ProductShape shape = {size_of_c[0], size[a_transposed ? 0 : 1], size_of_c[1], a_transposed,
                               b_transposed};
   Pool workers(pool);
-  products<type>(bf16x3).matrices(shape, a.typed_data(), b.typed_data(), c->typed_data(), workers);
+  const auto& of = products<type>(bf16x3);
+  if constexpr (type == result) {
+    of.matrices(shape, a.typed_data(), b.typed_data(), wanted(c), workers);
+  } else {
+    of.sums(shape, a.typed_data(), b.typed_data(), wanted(c), workers);
+  }
   return ffi::Error::Success();
 }
 
-template <ffi::DataType type>
+template <ffi::DataType type, ffi::DataType result = type>
 auto product_binding() {
   return ffi::Ffi::Bind()
       .Ctx<ffi::ThreadPool>()
       .Arg<ffi::Buffer<type>>()
       .template Arg<ffi::Buffer<type>>()
-      .template Ret<ffi::Buffer<type>>()
+      .template Ret<ffi::Buffer<result>>()
       .template Attr<bool>("a_transposed")
       .template Attr<bool>("b_transposed")
       .template Attr<bool>("bf16x3");
@@ -116,4 +122,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_product, nacre::product<nacre::ffi::F32>,
                               nacre::product_binding<nacre::ffi::F32>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_bfloat16_product, nacre::product<nacre::ffi::BF16>,
                               nacre::product_binding<nacre::ffi::BF16>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(nacre_bfloat16_sums,
+                              (nacre::product<nacre::ffi::BF16, nacre::ffi::F32>),
+                              (nacre::product_binding<nacre::ffi::BF16, nacre::ffi::F32>()));
 #pragma GCC visibility pop

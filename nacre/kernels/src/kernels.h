@@ -115,16 +115,18 @@ struct Parameters {
   long count, numbers;  // numbers of all together
 };
 
-// Products of matrices, and those of a convolution: each the derivative of the others.
+// Products of matrices, and those of a convolution: each the derivative of the others. What is stored
+// as `Number` is rounded once; the sums of `sums` and of the gradient in a kernel are not.
 template <class Number>
 struct ProductsOf {
   void (*matrices)(const ProductShape&, const Number* a, const Number* b, Number* c, Workers&);
+  void (*sums)(const ProductShape&, const Number* a, const Number* b, float* c, Workers&);
   void (*convolve)(const ConvolutionShape&, const Finish&, const Number* x, const Number* kernel,
                    Number* y, Workers&);
   void (*input_gradient)(const ConvolutionShape&, const Number* cotangent, const Number* kernel,
                          Number* x, Workers&);
   void (*kernel_gradient)(const ConvolutionShape&, const Number* x, const Number* cotangent,
-                          Number* kernel, Workers&);
+                          float* kernel, Workers&);
 };
 
 // The maxima over windows of a convolution's outputs, without groups, and their gradient.

@@ -8,7 +8,7 @@
 //
 // Temporaries: all products' numbers for each pair of an input and an output channel, for so many
 // outputs that it is 9 MiB at most. A thread has them for each input of a block of squares and for each
-// of 64 outputs, 2 MiB at most; in the gradient of the kernel 8 MiB, and for a task's pairs 9 MiB.
+// of a panel's outputs, 2 MiB at most; in the gradient of the kernel 8 MiB, and for a task's pairs 9 MiB.
 #pragma once
 
 #include "bfloat16.h"
@@ -21,12 +21,14 @@
 
 namespace nacre {
 
-// Images and kernels are stored as `Stored`; all is computed in float32.
-template <int lanes, class Scheme = ByTwo<lanes>, class Stored = float>
+// Images and kernels are stored as `Stored`; all is computed in float32. Outputs are a multiple of a
+// panel's columns.
+template <int lanes, class Scheme = ByTwo<lanes>, class Stored = float,
+          int panel_vectors = TileShape<lanes>::vectors>
 struct Winograd {
   static constexpr int side = Scheme::outputs, seen_side = side + 2;  // of a square, and what it sees
   static constexpr int products = seen_side * seen_side, rows = TileShape<lanes>::rows;
-  static constexpr int vectors = TileShape<lanes>::vectors, columns = TileShape<lanes>::columns;
+  static constexpr int vectors = panel_vectors, columns = vectors * lanes;
   static constexpr long most_squares = 96;
   static constexpr long block_floats = 192 << 10;
   static constexpr long kept_floats = kept_bytes / sizeof(float);
@@ -340,7 +342,7 @@ struct Winograd {
   // A task has some of the inputs and of the outputs, and goes through all squares: so every sum is made
   // by one task.
   static void kernel_gradient(const ConvolutionShape& shape, const ImagesOf<Stored>& source,
-                              const ImagesOf<Stored>& change, const Squares& squares, Stored* result,
+                              const ImagesOf<Stored>& change, const Squares& squares, float* result,
                               Workers& workers) {
     const long pieces = shape.inputs / lanes, panels = shape.outputs / columns;
     const long fitting = divide_up(products * shape.inputs * shape.outputs, kept_floats - 65536);
@@ -407,7 +409,7 @@ struct Winograd {
     tile.put(out, height, columns, add);
   }
 
-  static void finish_kernel(const float* from, long stride, Stored* to, long to_stride) {
+  static void finish_kernel(const float* from, long stride, float* to, long to_stride) {
     along_both<seen_side, 3>(
         Scheme::gather_kernel,
         [&](int i, int j) { return load<lanes>(from + (seen_side * i + j) * stride); },
