@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <initializer_list>
 #include <iterator>
 #include <memory>
@@ -102,10 +103,36 @@ void require_finite(const char* what, std::initializer_list<const Floats*> resul
   }
 }
 
-// The kernels of an instruction set, and what draws and runs a case.
+// Quarters are numbers of bfloat16 too. A result in it is one that is rounded, and of sums that need not
+// be exact (winograd_schemes.h).
+using Halves = std::vector<Half>;
+
+Halves halves(const Floats& numbers) {
+  Halves upper(numbers.size());
+  for (std::size_t i = 0; i < upper.size(); ++i) {
+    unsigned bits;
+    std::memcpy(&bits, &numbers[i], sizeof bits);
+    upper[i] = bits >> 16;
+  }
+  return upper;
+}
+
+Halves result_halves(long count) { return Halves(count, 0x7fc0); }  // NaN
+
+void require_near(const char* what, const Halves& result, const Floats& expected) {
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const unsigned bits = static_cast<unsigned>(result[i]) << 16;
+    float number;
+    std::memcpy(&number, &bits, sizeof number);
+    const float allowed = std::fabs(expected[i]) / 256 + 1e-3f;
+    require(std::fabs(number - expected[i]) <= allowed, what);
+  }
+}
+
+// The kernels of an instruction set, those of its units for bfloat16, and what draws and runs a case.
 struct Bench {
   const Kernels& kernels;
-  const TileKernels* tiles;  // or nullptr
+  std::vector<const Bfloat16Kernels*> units;
   Draw& draw;
   Workers& workers;
 };
@@ -126,12 +153,20 @@ void products(const Bench& bench) {
       }
     }
   }
-  bench.kernels.product(shape, a.data(), b.data(), c.data(), bench.workers);
+  bench.kernels.products.matrices(shape, a.data(), b.data(), c.data(), bench.workers);
   require_close("product", c, expected);
-  for (int parts = 1; bench.tiles && parts <= 2; ++parts) {
+  const Halves half_a = halves(a), half_b = halves(b);
+  for (const Bfloat16Kernels* units : bench.units) {
+    Halves rounded = result_halves(expected.size());
     c = result(expected.size());
-    bench.tiles->product(shape, parts, a.data(), b.data(), c.data(), bench.workers);
-    require_close("product on tiles", c, expected);
+    units->of_halves.matrices(shape, half_a.data(), half_b.data(), rounded.data(), bench.workers);
+    units->of_halves.sums(shape, half_a.data(), half_b.data(), c.data(), bench.workers);
+    require_near("product of bfloat16", rounded, expected);
+    require_close("sums of bfloat16", c, expected);
+    if (!units->of_floats) continue;
+    c = result(expected.size());
+    units->of_floats->matrices(shape, a.data(), b.data(), c.data(), bench.workers);
+    require_close("product of two parts", c, expected);
   }
 }
 
@@ -155,8 +190,9 @@ void draw_axis(Draw& draw, ConvolutionShape& shape, int axis, long output) {
 ConvolutionShape draw_three_by_three(Draw& draw, bool even = false) {
   ConvolutionShape shape = {};
   shape.groups = 1;
-  shape.inputs = draw.one_of({32, 48, 64});
-  shape.outputs = draw.one_of({64, 128});
+  const bool many = draw.coin();  // pixels, as squares of 4 x 4 need them
+  shape.inputs = many ? 32 : draw.one_of({32, 48, 64});
+  shape.outputs = many ? draw.one_of({32, 64}) : draw.one_of({64, 128});
   for (int axis = 0; axis < 2; ++axis) {
     shape.window[axis] = 3;
     shape.strides[axis] = shape.dilation[axis] = 1;
@@ -164,7 +200,8 @@ ConvolutionShape draw_three_by_three(Draw& draw, bool even = false) {
     shape.before[axis] = draw.between(-1, 2);
     shape.image[axis] = shape.output[axis] + 2 - shape.before[axis] - draw.between(-1, 2);
   }
-  shape.batch = 256 / (shape.output[0] * shape.output[1]) + draw.between(1, 3);
+  const long pixels = shape.output[0] * shape.output[1];
+  shape.batch = (many ? 1600 : 256) / pixels + draw.between(1, 3);
   return shape;
 }
 
@@ -245,22 +282,34 @@ void convolutions(const Bench& bench) {
   }
 
   Floats y = result(change.size()), of_x = result(x.size()), of_kernel = result(kernel.size());
-  bench.kernels.convolve(shape, finish, x.data(), kernel.data(), y.data(), workers);
-  bench.kernels.input_gradient(shape, change.data(), kernel.data(), of_x.data(), workers);
-  bench.kernels.kernel_gradient(shape, x.data(), change.data(), of_kernel.data(), workers);
+  bench.kernels.products.convolve(shape, finish, x.data(), kernel.data(), y.data(), workers);
+  bench.kernels.products.input_gradient(shape, change.data(), kernel.data(), of_x.data(), workers);
+  bench.kernels.products.kernel_gradient(shape, x.data(), change.data(), of_kernel.data(), workers);
   require_close("convolution", y, expected_y);
   require_close("gradient of a convolution in its image", of_x, expected_x);
   require_close("gradient of a convolution in its kernel", of_kernel, expected_kernel);
+  if (shape.groups > 1) return;
 
-  const TileKernels* tiles = bench.tiles && bench.tiles->serves(shape) ? bench.tiles : nullptr;
-  for (int parts = 1; tiles && parts <= 2; ++parts) {
+  const Halves half_x = halves(x), half_kernel = halves(kernel), half_change = halves(change);
+  for (const Bfloat16Kernels* units : bench.units) {
+    Halves rounded_y = result_halves(y.size()), rounded_x = result_halves(x.size());
+    of_kernel = result(of_kernel.size());
+    const ProductsOf<Half>& of = units->of_halves;
+    of.convolve(shape, finish, half_x.data(), half_kernel.data(), rounded_y.data(), workers);
+    of.input_gradient(shape, half_change.data(), half_kernel.data(), rounded_x.data(), workers);
+    of.kernel_gradient(shape, half_x.data(), half_change.data(), of_kernel.data(), workers);
+    require_near("convolution of bfloat16", rounded_y, expected_y);
+    require_near("gradient in the image of bfloat16", rounded_x, expected_x);
+    require_close("gradient in the kernel of bfloat16", of_kernel, expected_kernel, 1e-2f);
+    if (!units->of_floats) continue;
     y = result(y.size()), of_x = result(of_x.size()), of_kernel = result(of_kernel.size());
-    tiles->convolve(shape, parts, finish, x.data(), kernel.data(), y.data(), workers);
-    tiles->input_gradient(shape, parts, change.data(), kernel.data(), of_x.data(), workers);
-    tiles->kernel_gradient(shape, parts, x.data(), change.data(), of_kernel.data(), workers);
-    require_close("convolution on tiles", y, expected_y);
-    require_close("gradient in the image on tiles", of_x, expected_x);
-    require_close("gradient in the kernel on tiles", of_kernel, expected_kernel);
+    const ProductsOf<float>& split = *units->of_floats;
+    split.convolve(shape, finish, x.data(), kernel.data(), y.data(), workers);
+    split.input_gradient(shape, change.data(), kernel.data(), of_x.data(), workers);
+    split.kernel_gradient(shape, x.data(), change.data(), of_kernel.data(), workers);
+    require_close("convolution of two parts", y, expected_y);
+    require_close("gradient in the image of two parts", of_x, expected_x);
+    require_close("gradient in the kernel of two parts", of_kernel, expected_kernel);
   }
 }
 
@@ -294,7 +343,7 @@ void pooled_convolutions(const Bench& bench) {
     shape.batch = draw.between(0, 3);
     shape.groups = 1;
     shape.inputs = draw.size();
-    shape.outputs = draw.size();
+    shape.outputs = draw.coin() ? draw.size() : 16 * draw.between(1, 4);
     draw_axis(draw, shape, 0, height.image);
     draw_axis(draw, shape, 1, width.image);
   }
@@ -306,16 +355,30 @@ void pooled_convolutions(const Bench& bench) {
   const Finish finish = {bias.data(), draw.coin()};
   Floats y = result(shape.batch * places(pool, &PoolAxis::output) * shape.outputs);
   Bytes kept(y.size());
-  bench.kernels.convolve_and_pool(shape, finish, pool, x.data(), kernel.data(), y.data(), nullptr,
-                                  bench.workers);
+  const PoolingOf<float>& pooled = bench.kernels.pooled;
+  pooled.convolve_and_pool(shape, finish, pool, x.data(), kernel.data(), y.data(), nullptr,
+                           bench.workers);
   require_finite("convolution and pool", {&y});
-  bench.kernels.convolve_and_pool(shape, finish, pool, x.data(), kernel.data(), y.data(),
-                                  kept.data(), bench.workers);
+  pooled.convolve_and_pool(shape, finish, pool, x.data(), kernel.data(), y.data(), kept.data(),
+                           bench.workers);
   const Floats change = draw.numbers(y.size());
   Floats of_convolved = result(numbers_of_output(shape)), of_bias = result(shape.outputs);
-  bench.kernels.max_unpool(pool, change.data(), kept.data(), of_convolved.data(), of_bias.data(),
-                           bench.workers);
+  pooled.max_unpool(pool, change.data(), kept.data(), of_convolved.data(), of_bias.data(),
+                    bench.workers);
   require_finite("convolution and pool, backwards", {&y, &of_convolved, &of_bias});
+  if (shape.outputs % 16) return;
+
+  const Halves half_x = halves(x), half_kernel = halves(kernel), half_change = halves(change);
+  for (const Bfloat16Kernels* units : bench.units) {
+    Halves rounded = result_halves(y.size()), rounded_change = result_halves(of_convolved.size());
+    Bytes kept_by_units(y.size());
+    units->pooled.convolve_and_pool(shape, finish, pool, half_x.data(), half_kernel.data(),
+                                    rounded.data(), kept_by_units.data(), bench.workers);
+    require_near("convolution of bfloat16 and pool", rounded, y);
+    units->pooled.max_unpool(pool, half_change.data(), kept.data(), rounded_change.data(),
+                             of_bias.data(), bench.workers);
+    require_near("convolution of bfloat16 and pool, backwards", rounded_change, of_convolved);
+  }
 }
 
 void pools(const Bench& bench) {
@@ -497,7 +560,11 @@ int main(int, char** arguments) {
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-  const bool tiles = avx512 && __builtin_cpu_supports("avx512bf16");
+  std::vector<const Bfloat16Kernels*> units;
+  if (avx512 && __builtin_cpu_supports("avx512bf16")) {
+    units = {bfloat16_kernels(Bfloat16Units::registers),
+             bfloat16_kernels(Bfloat16Units::emulated_tiles)};
+  }
   constexpr void (*kinds[])(const Bench&) = {products, convolutions, pooled_convolutions, pools,
                                              recurrences, normalizations, updates};
   const long first = std::atol(arguments[1]), last = first + std::atol(arguments[2]);
@@ -506,9 +573,9 @@ int main(int, char** arguments) {
     const auto kind = kinds[number % std::size(kinds)];
     Threads workers(number % 2 ? 3 : 1);
     Draw draw(number), again(number);
-    kind({avx2_kernels(), nullptr, draw, workers});
-    if (avx512) kind({avx512_kernels(), tiles ? amx_kernels(true) : nullptr, again, workers});
+    kind({avx2_kernels(), {}, draw, workers});
+    if (avx512) kind({avx512_kernels(), units, again, workers});
   }
   std::printf("%ld cases with AVX2%s%s\n", last - first, avx512 ? ", AVX-512" : "",
-              tiles ? ", emulated tiles" : "");
+              units.empty() ? "" : ", AVX-512 BF16, emulated tiles");
 }

@@ -113,6 +113,11 @@ def test_a_model_trains_and_is_saved_with_it(tmp_path):
 
 
 def test_what_serves_it_is_said(monkeypatch):
-    assert bfloat16_units() == selection.native().tiles or "float32" in bfloat16_units()
+    kernels, said = selection.native(), bfloat16_units()
+    for precision, units in (("bfloat16", kernels.bfloat16), ("bf16x3", kernels.bf16x3)):
+        assert said[precision] == units if units else "float32" in said[precision]
+    monkeypatch.setenv("NACRE_KERNELS", "amx")
+    if not kernels.bf16x3:
+        assert "NACRE_KERNELS=amx" in bfloat16_units()["bf16x3"]
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert "XLA" in bfloat16_units()
+    assert all("XLA" in serves for serves in bfloat16_units().values())

@@ -21,7 +21,7 @@ AVX512 = [*AVX2, "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq"]
 UNITS = {  # the slowest to compile come first
     SOURCES / "avx512.cc": AVX512,
     SOURCES / "avx2.cc": AVX2,
-    SOURCES / "amx.cc": [*AVX512, "-mavx512bf16"],
+    SOURCES / "bfloat16.cc": [*AVX512, "-mavx512bf16"],
     DRIVER: [],
 }
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread"]
@@ -49,7 +49,7 @@ def compiler(tmp_path):
         pytest.skip("no g++ for x86-64")
     (tmp_path / "nothing.cc").write_text("int main() {}")
     nothing = tmp_path / "nothing"
-    made = run(found, *SANITIZERS, *UNITS[SOURCES / "amx.cc"], f"{nothing}.cc", "-o", nothing)
+    made = run(found, *SANITIZERS, *UNITS[SOURCES / "bfloat16.cc"], f"{nothing}.cc", "-o", nothing)
     if made.returncode or run(nothing).returncode:
         pytest.skip("g++ lacks the sanitizers, or an instruction set")
     return found
