@@ -17,7 +17,14 @@ from nacre.kernels import portable, selection
 from nacre.kernels.geometry import Geometry
 from nacre.kernels.widening import fits_float32, widened
 
-__all__ = ["convolve", "input_gradient", "kernel_gradient", "operands_of", "serves"]
+__all__ = [
+    "convolve",
+    "in_bfloat16",
+    "input_gradient",
+    "kernel_gradient",
+    "operands_of",
+    "serves",
+]
 
 # With fewer channels, what multiplies bfloat16 would be nearly empty.
 FEWEST_CHANNELS = 16

@@ -142,7 +142,8 @@ def _forward(
     ]
     operands = native.two_axes(x), native.window(kernel), widened(bias)
     attributes: dict[str, Any] = native.settings(geometry)
-    attributes |= {"windows": _windows(pool), "relu": at[2]}
+    loose = geometry.precision == "bf16x3" and _whole(kernel, geometry)
+    attributes |= {"windows": _windows(pool), "bf16x3": loose, "relu": at[2]}
     results = call("convolution_pool", shapes, *operands, **attributes)
     return results if saving else results[:1]
 
@@ -150,9 +151,14 @@ def _forward(
 def _operands(
     x: jax.Array, kernel: jax.Array, geometry: Geometry
 ) -> tuple[jax.Array, jax.Array]:
-    if kernel.shape[-1] % WHOLE_CHANNELS:
+    if not _whole(kernel, geometry):
         return widened(x), widened(kernel)
     return native.operands_of(x, kernel, kernel.shape, geometry)
+
+
+def _whole(kernel: Any, geometry: Geometry) -> bool:
+    """Whether units for bfloat16 take it."""
+    return kernel.shape[-1] % WHOLE_CHANNELS == 0 and native.in_bfloat16(kernel.shape, geometry)
 
 
 def _windows(pool: Geometry) -> Any:

@@ -136,5 +136,5 @@ def bfloat16_units() -> dict[str, str]:
         none = f"NACRE_KERNELS={asked} finds none that can be used"
     return {
         "bfloat16": kernels.bfloat16 or f"computed in float32, rounded once: {none}",
-        "bf16x3": kernels.bf16x3 or f"computed in float32, which is more exact: {none}",
+        "bf16x3": kernels.bf16x3 or f"computed in float32, near as exact or more: {none}",
     }

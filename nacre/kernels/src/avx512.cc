@@ -1,9 +1,7 @@
 // The kernels for AVX-512; compiled with its flags, called only where the machine has it.
-#include "convolution.h"
-#include "kernel_gradient.h"
 #include "normalization.h"
 #include "pooling.h"
-#include "product.h"
+#include "products.h"
 #include "recurrent.h"
 #include "update.h"
 
@@ -13,9 +11,8 @@ const Kernels& avx512_kernels() {
   constexpr int lanes = 16;
   static constexpr Kernels kernels = {
       "AVX-512",
-      {Product<lanes>::run, Product<lanes>::run, convolve<lanes>, input_gradient<lanes>,
-       kernel_gradient<lanes>},
-      {convolve_and_pool<lanes>, max_unpool<lanes>},
+      products<lanes, false>(),
+      products<lanes, true>(),
       Recurrent<lanes>::forward,
       Recurrent<lanes>::backward,
       Normalization<lanes>::forward,

@@ -17,23 +17,14 @@ namespace {
 template <int vectors>
 using BySquares = Winograd<16, ByFour<16>, Half, vectors>;
 
-// Calls body(kernels, squares) with those that take products of `inputs` and `outputs`, if any do.
-template <bool turned, class Body>
-bool by_squares(const ConvolutionShape& shape, const Body& body) {
-  const auto try_with = [&](auto kernels) {
-    using By = decltype(kernels);
-    const auto squares = turned ? By::turned_squares_of(shape) : By::squares_of(shape);
-    const bool serves = turned ? By::serves(shape, squares, shape.outputs, shape.inputs)
-                               : By::serves(shape, squares, shape.inputs, shape.outputs);
-    if (serves) body(kernels, squares);
-    return serves;
-  };
-  return try_with(BySquares<4>()) || try_with(BySquares<2>());
+template <class Body>
+bool by_squares_of_halves(const ConvolutionShape& shape, bool turned, long inputs, long outputs,
+                          const Body& body) {
+  return with_first_that_serves<BySquares<4>, BySquares<2>>(shape, turned, inputs, outputs, body);
 }
 
 template <class Units, class Number>
 struct On {
-  static constexpr long kept_halves = kept_bytes / sizeof(Half);
   static constexpr bool outdone = parts_of<Number> == 1 && Units::outdone_by_winograd;
   using Images = ImagesOf<Number>;
   using Target = TargetOf<Number>;
@@ -58,7 +49,7 @@ struct On {
         by.convolve(source, target, squares, finish, {kernel, shape.inputs, shape.outputs, false},
                     workers);
       };
-      if (by_squares<false>(shape, run)) return;
+      if (by_squares_of_halves(shape, false, shape.inputs, shape.outputs, run)) return;
     }
     gather(shape, forward_plan<16>(shape), source, target, kernel, finish, false, workers);
   }
@@ -77,16 +68,19 @@ struct On {
         by.convolve(source, target, squares, bias_only,
                     {kernel, shape.inputs, shape.outputs, false}, workers, &maxima);
       };
-      if (maxima.takes_quads() && by_squares<false>(shape, run)) return;
+      if (maxima.takes_quads() &&
+          by_squares_of_halves(shape, false, shape.inputs, shape.outputs, run)) {
+        return;
+      }
     }
     const long row = shape.output[1] * shape.outputs, image = shape.output[0] * row;
-    const long together = larger(1, smaller(shape.batch, kept_halves / image));
+    const long together = larger(1, smaller(shape.batch, kept_bytes / sizeof(Number) / image));
     const long windows = maxima.height.output;
     ConvolutionShape some = shape;
     for (long first = 0; first < shape.batch; first += together) {
       some.batch = smaller(together, shape.batch - first);
-      Number* convolved =
-          reinterpret_cast<Number*>(scratch(convolved_slot, divide_up(some.batch * image, 2)));
+      const long floats = divide_up(some.batch * image * sizeof(Number), sizeof(float));
+      Number* convolved = reinterpret_cast<Number*>(scratch(convolved_slot, floats));
       convolve(some, bias_only, x + first * shape.image[0] * shape.image[1] * shape.inputs, kernel,
                convolved, workers);
       for_each_task(workers, some.batch * windows, [&](long task) {
@@ -108,7 +102,7 @@ struct On {
         by.convolve(source, target, squares, nothing, {kernel, shape.outputs, shape.inputs, true},
                     workers);
       };
-      if (by_squares<true>(shape, run)) return;
+      if (by_squares_of_halves(shape, true, shape.outputs, shape.inputs, run)) return;
     }
     gather(shape, gradient_plan<16>(shape), source, target, kernel, nothing, true, workers);
   }
@@ -141,24 +135,23 @@ struct On {
         workers);
   }
 
-  static constexpr ProductsOf<Number> kernels = {product<Number>, product<float>, convolve,
-                                                 input_gradient, kernel_gradient};
+  static constexpr ProductsOf<Number> kernels = {
+      product<Number>, product<float>,  convolve,
+      input_gradient,  kernel_gradient, convolve_and_pool,
+      max_unpool<16, Number>};
 };
-
-template <class Units>
-constexpr PoolingOf<Half> pooled = {On<Units, Half>::convolve_and_pool, max_unpool<16, Half>};
 
 template <class Tiles>
 constexpr Bfloat16Kernels on_tiles(const char* name) {
   using Units = InTiles<Tiles>;
-  return {name, On<Units, Half>::kernels, pooled<Units>, &On<Units, float>::kernels};
+  return {name, On<Units, Half>::kernels, &On<Units, float>::kernels};
 }
 
 }  // namespace
 
 const Bfloat16Kernels* bfloat16_kernels(Bfloat16Units units) {
   static constexpr Bfloat16Kernels registers = {"AVX-512 BF16", On<InRegisters, Half>::kernels,
-                                                pooled<InRegisters>, nullptr};
+                                                nullptr};
   static constexpr Bfloat16Kernels tiles = on_tiles<AmxTiles>("AMX");
   static constexpr Bfloat16Kernels emulated = on_tiles<EmulatedTiles>("AMX, emulated");
   switch (units) {

@@ -376,13 +376,13 @@ struct Gathering {
   }
 };
 
-template <int lanes>
+template <int lanes, bool loose>
 void convolve(const ConvolutionShape& shape, const Finish& finish, const float* x,
               const float* kernel, float* y, Workers& workers) {
   const bool small_groups = has_small_groups<lanes>(shape);
   const long together = small_groups ? 1 : groups_together<lanes>(shape);
   if (together > 1) {
-    return convolve<lanes>(with_groups_together<lanes>(shape, together), finish, x,
+    return convolve<lanes, loose>(with_groups_together<lanes>(shape, together), finish, x,
                            merged_kernel<lanes>(shape, together, kernel), y, workers);
   }
   const long inputs = shape.inputs / shape.groups, outputs = shape.outputs / shape.groups;
@@ -394,16 +394,15 @@ void convolve(const ConvolutionShape& shape, const Finish& finish, const float* 
       SmallGroups<lanes, size.value>{source, target, kernel, finish}.run(shape.batch, plan, workers);
     });
   }
-  const auto squares = Winograd<lanes>::squares_of(shape);
-  if (Winograd<lanes>::serves(shape, squares, inputs, outputs)) {
-    return Winograd<lanes>::convolve(source, target, squares, finish,
-                                     {kernel, inputs, outputs, false}, workers);
-  }
+  const auto run = [&](auto by, const auto& squares) {
+    by.convolve(source, target, squares, finish, {kernel, inputs, outputs, false}, workers);
+  };
+  if (by_squares<lanes, loose>(shape, false, inputs, outputs, run)) return;
   Gathering<lanes>{source, target, kernel, shape, finish, plan.zeros, false}.run(plan, workers);
 }
 
 // Without groups.
-template <int lanes>
+template <int lanes, bool loose>
 void convolve_and_pool(const ConvolutionShape& shape, const Finish& finish, const PoolShape& pool,
                        const float* x, const float* kernel, float* y, unsigned char* places,
                        Workers& workers) {
@@ -412,23 +411,25 @@ void convolve_and_pool(const ConvolutionShape& shape, const Finish& finish, cons
   const Target target = {nullptr, {shape.output[0], shape.output[1]}, shape.outputs, shape.outputs};
   const Maxima<lanes> maxima = {pool, y, places, finish.relu};
   const Finish bias_only = {finish.bias, false};
-  const auto squares = Winograd<lanes>::squares_of(shape);
+  const auto run = [&](auto by, const auto& squares) {
+    by.convolve(source, target, squares, bias_only, {kernel, shape.inputs, shape.outputs, false},
+                workers, &maxima);
+  };
   if (maxima.takes_quads() &&
-      Winograd<lanes>::serves(shape, squares, shape.inputs, shape.outputs)) {
-    return Winograd<lanes>::convolve(source, target, squares, bias_only,
-                                     {kernel, shape.inputs, shape.outputs, false}, workers, &maxima);
+      by_squares<lanes, loose>(shape, false, shape.inputs, shape.outputs, run)) {
+    return;
   }
   Gathering<lanes>{source, target, kernel, shape, bias_only, plan.zeros, false, &maxima}.run(
       plan, workers);
 }
 
-template <int lanes>
+template <int lanes, bool loose>
 void input_gradient(const ConvolutionShape& shape, const float* cotangent, const float* kernel,
                     float* x, Workers& workers) {
   const bool small_groups = has_small_groups<lanes>(shape);
   const long together = small_groups ? 1 : groups_together<lanes>(shape);
   if (together > 1) {
-    return input_gradient<lanes>(with_groups_together<lanes>(shape, together), cotangent,
+    return input_gradient<lanes, loose>(with_groups_together<lanes>(shape, together), cotangent,
                                  merged_kernel<lanes>(shape, together, kernel), x, workers);
   }
   const long inputs = shape.inputs / shape.groups, outputs = shape.outputs / shape.groups;
@@ -446,11 +447,10 @@ void input_gradient(const ConvolutionShape& shape, const float* cotangent, const
   if (has_few_inputs<lanes>(shape)) {
     return Planes<lanes>{shape, cotangent, kernel, target, plan}.run(workers);
   }
-  const auto squares = Winograd<lanes>::turned_squares_of(shape);
-  if (Winograd<lanes>::serves(shape, squares, outputs, inputs)) {
-    return Winograd<lanes>::convolve(source, target, squares, nothing,
-                                     {kernel, outputs, inputs, true}, workers);
-  }
+  const auto run = [&](auto by, const auto& squares) {
+    by.convolve(source, target, squares, nothing, {kernel, outputs, inputs, true}, workers);
+  };
+  if (by_squares<lanes, loose>(shape, true, outputs, inputs, run)) return;
   Gathering<lanes>{source, target, kernel, shape, nothing, plan.zeros, true}.run(plan, workers);
 }
 

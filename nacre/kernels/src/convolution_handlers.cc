@@ -79,15 +79,15 @@ template <ffi::DataType type>
 ffi::Error convolve_and_pool(ffi::ThreadPool pool, ImagesOf<type> x, ImagesOf<type> kernel,
                              Bias bias, ffi::Result<ffi::Buffer<type>> y,
                              ffi::Result<Places> places, Pair strides, Pair dilation, Pair before,
-                             Pair windows, bool relu) {
+                             Pair windows, bool bf16x3, bool relu) {
   Pool workers(pool);
   const PoolShape pooling = pool_of(*y, windows);
   ConvolutionShape shape = shape_of(x, kernel, x, strides, dilation, before, 1);
   shape.output[0] = pooling.axes[1].image, shape.output[1] = pooling.axes[2].image;
   shape.outputs = pooling.channels;
   const Finish finish = {bias.typed_data(), relu};
-  pooled<type>().convolve_and_pool(shape, finish, pooling, x.typed_data(), kernel.typed_data(),
-                                   wanted(y), wanted(places), workers);
+  products<type>(bf16x3).convolve_and_pool(shape, finish, pooling, x.typed_data(),
+                                           kernel.typed_data(), wanted(y), wanted(places), workers);
   return ffi::Error::Success();
 }
 
@@ -96,8 +96,8 @@ ffi::Error max_unpool(ffi::ThreadPool pool, ffi::Buffer<type> change, Places pla
                       ffi::Result<ffi::Buffer<type>> convolved, ffi::Result<Bias> bias,
                       Pair windows) {
   Pool workers(pool);
-  pooled<type>().max_unpool(pool_of(change, windows), change.typed_data(), places.typed_data(),
-                            wanted(convolved), wanted(bias), workers);
+  products<type>(false).max_unpool(pool_of(change, windows), change.typed_data(),
+                                   places.typed_data(), wanted(convolved), wanted(bias), workers);
   return ffi::Error::Success();
 }
 
@@ -139,6 +139,7 @@ auto pooled_binding() {
       .template Attr<Pair>("dilation")
       .template Attr<Pair>("before")
       .template Attr<Pair>("windows")
+      .template Attr<bool>("bf16x3")
       .template Attr<bool>("relu");
 }
 

@@ -19,23 +19,14 @@ const Kernels* kernels();
 // Those for products made of bfloat16 numbers, or nullptr: the ones above are as fast.
 const Bfloat16Kernels* bfloat16();
 
-// The products of numbers of a type; with `bf16x3`, float32 numbers may be sums of two in bfloat16.
+// The products of numbers of a type; with `bf16x3`, those of float32 numbers may have an error of 1e-5.
 template <ffi::DataType type>
 const ProductsOf<ffi::NativeType<type>>& products(bool bf16x3) {
   if constexpr (type == ffi::BF16) {
     return bfloat16()->of_halves;
   } else {
-    const ProductsOf<float>* split = bf16x3 && bfloat16() ? bfloat16()->of_floats : nullptr;
-    return split ? *split : kernels()->products;
-  }
-}
-
-template <ffi::DataType type>
-const PoolingOf<ffi::NativeType<type>>& pooled() {
-  if constexpr (type == ffi::BF16) {
-    return bfloat16()->pooled;
-  } else {
-    return kernels()->pooled;
+    if (!bf16x3) return kernels()->products;
+    return bfloat16() && bfloat16()->of_floats ? *bfloat16()->of_floats : kernels()->loose;
   }
 }
 

@@ -439,14 +439,14 @@ void kernel_gradient_abreast(const ConvolutionShape& shape, long pixels, const I
   }
 }
 
-template <int lanes>
+template <int lanes, bool loose>
 void kernel_gradient(const ConvolutionShape& shape, const float* x, const float* cotangent,
                      float* kernel, Workers& workers) {
   const bool small_groups = has_small_groups<lanes>(shape);
   const long together = small_groups ? 1 : groups_together<lanes>(shape);
   if (together > 1) {
     float* merged = scratch(kernel_slot, merged_kernel_size<lanes>(shape, together));
-    kernel_gradient<lanes>(with_groups_together<lanes>(shape, together), x, cotangent, merged,
+    kernel_gradient<lanes, loose>(with_groups_together<lanes>(shape, together), x, cotangent, merged,
                            workers);
     return take_blocks<lanes>(shape, together, merged, kernel);
   }
@@ -459,12 +459,18 @@ void kernel_gradient(const ConvolutionShape& shape, const float* x, const float*
           .run(workers);
     });
   }
-  const auto squares = Winograd<lanes>::squares_of(shape);
-  if (Winograd<lanes>::serves_kernel_gradient(shape, squares, workers)) {
+  const auto try_with = [&](auto by) {
+    const auto squares = by.squares_of(shape);
+    if (!by.serves_kernel_gradient(shape, squares, workers)) return false;
     const Images change = {cotangent, {shape.output[0], shape.output[1]}, shape.outputs,
                            shape.outputs};
-    return Winograd<lanes>::kernel_gradient(shape, source, change, squares, kernel, workers);
+    by.kernel_gradient(shape, source, change, squares, kernel, workers);
+    return true;
+  };
+  if constexpr (loose) {
+    if (try_with(Winograd<lanes, ByFour<lanes>>())) return;
   }
+  if (try_with(Winograd<lanes>())) return;
   const long pixels = pixels_abreast<lanes>(shape);
   if (pixels > 1) {
     return kernel_gradient_abreast<lanes>(shape, pixels, source, cotangent, kernel, workers);

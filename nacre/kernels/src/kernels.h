@@ -115,8 +115,9 @@ struct Parameters {
   long count, numbers;  // numbers of all together
 };
 
-// Products of matrices, and those of a convolution: each the derivative of the others. What is stored
-// as `Number` is rounded once; the sums of `sums` and of the gradient in a kernel are not.
+// Products of matrices, and those of a convolution: each the derivative of the others; and the maxima
+// over windows of a convolution's outputs, without groups, with their gradient. What is stored as
+// `Number` is rounded once; the sums of `sums` and of the gradient in a kernel are not.
 template <class Number>
 struct ProductsOf {
   void (*matrices)(const ProductShape&, const Number* a, const Number* b, Number* c, Workers&);
@@ -127,11 +128,6 @@ struct ProductsOf {
                          Number* x, Workers&);
   void (*kernel_gradient)(const ConvolutionShape&, const Number* x, const Number* cotangent,
                           float* kernel, Workers&);
-};
-
-// The maxima over windows of a convolution's outputs, without groups, and their gradient.
-template <class Number>
-struct PoolingOf {
   void (*convolve_and_pool)(const ConvolutionShape&, const Finish&, const PoolShape&,
                             const Number* x, const Number* kernel, Number* y,
                             unsigned char* places, Workers&);
@@ -143,7 +139,7 @@ struct PoolingOf {
 struct Kernels {
   const char* name;
   ProductsOf<float> products;
-  PoolingOf<float> pooled;
+  ProductsOf<float> loose;  // with errors of up to 1e-5 of the largest result
   void (*recurrent_forward)(const RecurrentShape&, const RecurrentForward&, Workers&);
   void (*recurrent_backward)(const RecurrentShape&, const RecurrentBackward&, Workers&);
   void (*normalization_forward)(const NormalizationShape&, const NormalizationForward&, Workers&);
@@ -164,7 +160,6 @@ using Half = unsigned short;  // the bits of a bfloat16
 struct Bfloat16Kernels {
   const char* name;
   ProductsOf<Half> of_halves;
-  PoolingOf<Half> pooled;
   const ProductsOf<float>* of_floats;  // or nullptr: float32's own products are faster
 };
 

@@ -417,4 +417,31 @@ struct Winograd {
   }
 };
 
+// Calls body(kernels, squares) with the first kernels that take products of `inputs` and `outputs`, if any
+// do; `turned` for the gradient in the image.
+template <class... Kernels, class Body>
+bool with_first_that_serves(const ConvolutionShape& shape, bool turned, long inputs, long outputs,
+                            const Body& body) {
+  const auto try_with = [&](auto kernels) {
+    const auto squares = turned ? kernels.turned_squares_of(shape) : kernels.squares_of(shape);
+    const bool serves = kernels.serves(shape, squares, inputs, outputs);
+    if (serves) body(kernels, squares);
+    return serves;
+  };
+  return (try_with(Kernels()) || ...);
+}
+
+// The same of float32: squares of 4 x 4 only where their loss of digits is allowed.
+template <int lanes, bool loose, class Body>
+bool by_squares(const ConvolutionShape& shape, bool turned, long inputs, long outputs,
+                const Body& body) {
+  using Small = Winograd<lanes>;
+  if constexpr (loose) {
+    using Large = Winograd<lanes, ByFour<lanes>>;
+    return with_first_that_serves<Large, Small>(shape, turned, inputs, outputs, body);
+  } else {
+    return with_first_that_serves<Small>(shape, turned, inputs, outputs, body);
+  }
+}
+
 }  // namespace nacre
