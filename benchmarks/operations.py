@@ -1,10 +1,10 @@
 """Convolutions one by one: Nacre's native kernels beside PyTorch's, on this machine's CPU.
 
-    python -m benchmarks.operations [pattern ...] [--repeats 7] [--threads 2]
+    python -m benchmarks.operations [pattern ...] [--repeats 7] [--threads 2] [--dtype bfloat16]
 
 Every row is one layer and one pass (forward, gradient of the input, gradient of the kernel). The
-columns are milliseconds a call of each, Nacre's GFLOP/s, their share of the peak that a product of
-matrices in the cache reaches here, and Nacre's time over PyTorch's (below 1: Nacre is faster).
+columns are milliseconds a call of each, Nacre's GFLOP/s, their share of the peak that a float32
+product of matrices in the cache reaches here, and Nacre's time over PyTorch's (below 1: Nacre is faster).
 Operations are those of windows one by one, so what makes do with fewer can exceed the peak.
 PyTorch runs eagerly on channels_last tensors. The two take turns, and each figure is a median.
 
@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from nacre.kernels import convolution, selection
+from nacre.kernels import convolution, linear, selection
 
 Run = Callable[[], Any]
 
@@ -178,12 +178,16 @@ def in_turns(runs: list[Run], repeats: int) -> list[float]:
 
 
 def peak() -> float:
-    """GFLOP/s of products of matrices that stay in the cache, the best of either library."""
+    """GFLOP/s of products of matrices that stay in the cache, by whichever library is best."""
     size = 768
     a = torch.rand(size, size)
     b = jnp.asarray(a.numpy())
-    multiply = jax.jit(lambda b: b @ b)
-    runs: list[Run] = [lambda: a @ a, lambda: multiply(b).block_until_ready()]
+    by_xla, by_nacre = jax.jit(lambda b: b @ b), jax.jit(lambda b: linear(b, b))
+    runs: list[Run] = [
+        lambda: a @ a,
+        lambda: by_xla(b).block_until_ready(),
+        lambda: by_nacre(b).block_until_ready(),
+    ]
     best = min(seconds(run, 3) for _ in range(20) for run in runs)
     return 2 * size**3 / best / 1e9
 

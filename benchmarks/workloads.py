@@ -38,7 +38,8 @@ class Workload:
         epochs: the length of one measured run.
         fresh: whether each round starts a new process, or takes turns in one that is warm.
         rounds: measurements of each framework.
-        precision: of the arithmetic; with ``"mixed_bfloat16"``, PyTorch's is autocast's.
+        precision: of the arithmetic. With ``"mixed_bfloat16"``, PyTorch's is autocast's; with
+            ``"bf16x3"``, which the others do not have, theirs is float32's.
     """
 
     name: str
@@ -174,6 +175,26 @@ WORKLOADS = {
             rounds=5, precision="mixed_bfloat16",
         ),
         Workload(
+            "mlp_bf16x3", "mlp in bf16x3, the others in float32", "steps",
+            ("nacre", *KERNEL_PEERS), DEMO, "digits", None, "rmsprop", 128, 1,
+            rounds=5, precision="bf16x3",
+        ),
+        Workload(
+            "convnet_bf16x3", "convnet in bf16x3, the others in float32", "steps",
+            ("nacre", *KERNEL_PEERS), CONVNET, "images", 2560, "rmsprop", 128, 1,
+            rounds=5, precision="bf16x3",
+        ),
+        Workload(
+            "resnet18_bf16x3", "resnet18 in bf16x3, the others in float32", "steps",
+            ("nacre", *KERNEL_PEERS), RESNET_18, "thumbnails", 320, "sgd", 32, 1,
+            rounds=5, precision="bf16x3",
+        ),
+        Workload(
+            "vgg16_bf16x3", "vgg16 in bf16x3, the others in float32", "steps",
+            ("nacre", *KERNEL_PEERS), VGG_16, "photos", 16, "sgd", 4, 1,
+            rounds=5, precision="bf16x3",
+        ),
+        Workload(
             "cold_start", "from import to the end of five epochs of MNIST and the test",
             "cold_start", ("nacre", *HIGH_LEVEL, "torch", "jax"), DEMO, "digits", None,
             "rmsprop", 128, 5, fresh=True, rounds=5,
@@ -222,6 +243,10 @@ GOALS = (
     Goal("convnet_bf16", "ms a step", KERNEL_PEERS, 0.55),
     Goal("resnet18_bf16", "ms a step", KERNEL_PEERS, 0.65),
     Goal("vgg16_bf16", "ms a step", KERNEL_PEERS, 0.70),
+    Goal("mlp_bf16x3", "ms a step", KERNEL_PEERS, 0.65),
+    Goal("convnet_bf16x3", "ms a step", KERNEL_PEERS, 0.50),
+    Goal("resnet18_bf16x3", "ms a step", KERNEL_PEERS, 0.55),
+    Goal("vgg16_bf16x3", "ms a step", KERNEL_PEERS, 0.60),
     Goal("cold_start", "s in all", ("keras_jax",), 0.80),
     Goal("cold_start", "s in all", ("keras_tensorflow", "keras_torch", "lightning"), 0.60),
     Goal("warm_cache", "s in all", ("keras_jax",), 0.50),

@@ -61,7 +61,8 @@ def residual(x: Any, filters: int, stride: int) -> Any:
 class Network:
     def __init__(self, workload: Workload, input_shape: tuple[int, ...]) -> None:
         self.batch_size = workload.batch_size
-        library.config.set_dtype_policy(workload.precision)
+        alone = workload.precision == "bf16x3" and library.__name__ != "nacre"
+        library.config.set_dtype_policy("float32" if alone else workload.precision)
         inputs = y = library.Input(input_shape)
         for layer in workload.layers:
             y = applied(y, *layer)

@@ -190,8 +190,9 @@ void draw_axis(Draw& draw, ConvolutionShape& shape, int axis, long output) {
 ConvolutionShape draw_three_by_three(Draw& draw, bool even = false) {
   ConvolutionShape shape = {};
   shape.groups = 1;
-  const bool many = draw.coin();  // pixels, as squares of 4 x 4 need them
-  shape.inputs = many ? 32 : draw.one_of({32, 48, 64});
+  // Many pixels, as squares of 4 x 4 may need; or many inputs, of which some are taken at a time.
+  const bool many = draw.coin();
+  shape.inputs = many ? 32 : draw.one_of({32, 48, 64, 160, 320});
   shape.outputs = many ? draw.one_of({32, 64}) : draw.one_of({64, 128});
   for (int axis = 0; axis < 2; ++axis) {
     shape.window[axis] = 3;
@@ -201,7 +202,7 @@ ConvolutionShape draw_three_by_three(Draw& draw, bool even = false) {
     shape.image[axis] = shape.output[axis] + 2 - shape.before[axis] - draw.between(-1, 2);
   }
   const long pixels = shape.output[0] * shape.output[1];
-  shape.batch = (many ? 1600 : 256) / pixels + draw.between(1, 3);
+  shape.batch = (many ? 1600 : 280) / pixels + draw.between(1, 3);
   return shape;
 }
 
@@ -288,6 +289,14 @@ void convolutions(const Bench& bench) {
   require_close("convolution", y, expected_y);
   require_close("gradient of a convolution in its image", of_x, expected_x);
   require_close("gradient of a convolution in its kernel", of_kernel, expected_kernel);
+  of_kernel = result(of_kernel.size());
+  y = result(y.size()), of_x = result(of_x.size());
+  bench.kernels.loose.convolve(shape, finish, x.data(), kernel.data(), y.data(), workers);
+  bench.kernels.loose.input_gradient(shape, change.data(), kernel.data(), of_x.data(), workers);
+  bench.kernels.loose.kernel_gradient(shape, x.data(), change.data(), of_kernel.data(), workers);
+  require_close("loose convolution", y, expected_y, 1e-2f);
+  require_close("loose gradient in the image", of_x, expected_x, 1e-2f);
+  require_close("loose gradient in the kernel", of_kernel, expected_kernel, 1e-2f);
   if (shape.groups > 1) return;
 
   const Halves half_x = halves(x), half_kernel = halves(kernel), half_change = halves(change);
@@ -355,7 +364,7 @@ void pooled_convolutions(const Bench& bench) {
   const Finish finish = {bias.data(), draw.coin()};
   Floats y = result(shape.batch * places(pool, &PoolAxis::output) * shape.outputs);
   Bytes kept(y.size());
-  const PoolingOf<float>& pooled = bench.kernels.pooled;
+  const ProductsOf<float>& pooled = bench.kernels.products;
   pooled.convolve_and_pool(shape, finish, pool, x.data(), kernel.data(), y.data(), nullptr,
                            bench.workers);
   require_finite("convolution and pool", {&y});
@@ -372,11 +381,11 @@ void pooled_convolutions(const Bench& bench) {
   for (const Bfloat16Kernels* units : bench.units) {
     Halves rounded = result_halves(y.size()), rounded_change = result_halves(of_convolved.size());
     Bytes kept_by_units(y.size());
-    units->pooled.convolve_and_pool(shape, finish, pool, half_x.data(), half_kernel.data(),
-                                    rounded.data(), kept_by_units.data(), bench.workers);
+    units->of_halves.convolve_and_pool(shape, finish, pool, half_x.data(), half_kernel.data(),
+                                       rounded.data(), kept_by_units.data(), bench.workers);
     require_near("convolution of bfloat16 and pool", rounded, y);
-    units->pooled.max_unpool(pool, half_change.data(), kept.data(), rounded_change.data(),
-                             of_bias.data(), bench.workers);
+    units->of_halves.max_unpool(pool, half_change.data(), kept.data(), rounded_change.data(),
+                                of_bias.data(), bench.workers);
     require_near("convolution of bfloat16 and pool, backwards", rounded_change, of_convolved);
   }
 }

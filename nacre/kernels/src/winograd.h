@@ -34,6 +34,8 @@ struct Winograd {
   static constexpr long kept_floats = kept_bytes / sizeof(float);
   static constexpr long fewest_channels = 32, most_channels = side == 2 ? 1024 : 512;
   static constexpr long fewest_pixels = 256;
+  static constexpr long large_floats = 288 << 10;  // of a kernel's panel
+  static constexpr long most_squares_of_large = 640, inputs_together = 64;
   static_assert(rows == 6 && lanes % 8 == 0, "add_products has tiles for what is left of the rows");
 
   using Number = Vector<lanes>;
@@ -61,14 +63,17 @@ struct Winograd {
            shape.batch * shape.output[0] * shape.output[1] >= fewest_pixels;
   }
 
+  // A kernel whose panels would not stay in a core's cache.
+  static constexpr bool is_large(long inputs) { return products * inputs * columns > large_floats; }
+
   // Whether it is used for products of `inputs` numbers that go to `outputs` columns: where there are
   // squares enough to make up for what is done to the kernel. A large square takes as long as 8 pixels
-  // take on other units, and a kernel as long as 640.
+  // take on other units, and a kernel as long as 96.
   static bool serves(const ConvolutionShape& shape, const Squares& squares, long inputs,
                      long outputs) {
     if (!fits(shape, inputs, outputs)) return false;
-    return side == 2 ? inputs * outputs <= 384 * 4 * squares.count()
-                     : squares.pixels() >= 8 * squares.count() + 640;
+    if (side > 2) return squares.pixels() >= 8 * squares.count() + 96;
+    return is_large(inputs) ? squares.count() >= 64 : inputs * outputs <= 384 * 4 * squares.count();
   }
 
   // Of the gradient in the kernel a task computes some inputs and panels of outputs. Done to the kernel
@@ -173,41 +178,48 @@ struct Winograd {
     bool turned;
   };
 
-  // For each panel of some outputs, and each product, a matrix of inputs x columns.
-  static const float* transformed(const Kernel& kernel, long first, long last, Workers& workers) {
-    const long inputs = kernel.inputs, stride = inputs * kernel.outputs;
-    const long matrix = apart(inputs * columns);
-    float* all = scratch(kernel_slot, products * matrix * ((last - first) / columns));
+  // One panel of outputs from `column` on, and some inputs: number n goes to matrix n of `to`, which are
+  // `apart` from each other, and have a row for each of the inputs. These are a multiple of `lanes`.
+  static void transform_panel(const Kernel& kernel, long column, long first, long last, float* to,
+                              long matrix) {
+    const long stride = kernel.inputs * kernel.outputs;
     if (!kernel.turned) {
-      for_each_task(workers, inputs, [&](long i) {
-        for (long o = 0; o < last - first; o += lanes) {
+      for (long i = first; i < last; ++i) {
+        for (long o = 0; o < columns; o += lanes) {
           Number numbers[products];
-          transform_kernel(kernel.data + i * kernel.outputs + first + o, stride, false, numbers);
-          for (int n = 0; n < products; ++n) {
-            store<lanes>(all + (o / columns * products + n) * matrix + i * columns + o % columns,
-                         numbers[n]);
-          }
+          transform_kernel(kernel.data + i * kernel.outputs + column + o, stride, false, numbers);
+          float* row = to + (i - first) * columns + o;
+          for (int n = 0; n < products; ++n) store<lanes>(row + n * matrix, numbers[n]);
         }
-      });
-      return all;
+      }
+      return;
     }
-    for_each_task(workers, (last - first) / 8, [&](long task) {
-      const long column = 8 * task;
-      alignas(64) float block[products][8][lanes];
-      for (long i = 0; i < inputs; i += lanes) {
+    alignas(64) float block[products][8][lanes];
+    for (long o = 0; o < columns; o += 8) {
+      for (long i = first; i < last; i += lanes) {
         for (int c = 0; c < 8; ++c) {
           Number numbers[products];
-          transform_kernel(kernel.data + (first + column + c) * inputs + i, stride, true, numbers);
+          transform_kernel(kernel.data + (column + o + c) * kernel.inputs + i, stride, true, numbers);
           for (int n = 0; n < products; ++n) store<lanes>(block[n][c], numbers[n]);
         }
         for (int n = 0; n < products; ++n) {
-          float* to =
-              all + (column / columns * products + n) * matrix + i * columns + column % columns;
+          float* corner = to + n * matrix + (i - first) * columns + o;
           for (int k = 0; k < lanes; k += 8) {
-            transpose_eight<lanes>(&block[n][0][k], lanes, to + k * columns, columns);
+            transpose_eight<lanes>(&block[n][0][k], lanes, corner + k * columns, columns);
           }
         }
       }
+    }
+  }
+
+  // Panels of outputs from `first` to `last`, with all inputs.
+  static const float* transformed(const Kernel& kernel, long first, long last, Workers& workers) {
+    const long matrix = apart(kernel.inputs * columns), pieces = kernel.inputs / lanes;
+    float* all = scratch(kernel_slot, products * matrix * ((last - first) / columns));
+    for_each_task(workers, (last - first) / columns * pieces, [&](long task) {
+      const long panel = task / pieces, input = task % pieces * lanes;
+      transform_panel(kernel, first + panel * columns, input, input + lanes,
+                      all + panel * products * matrix + input * columns, matrix);
     });
     return all;
   }
@@ -217,55 +229,113 @@ struct Winograd {
   static void convolve(const ImagesOf<Stored>& source, const TargetOf<Stored>& target,
                        const Squares& squares, const Finish& finish, const Kernel& kernel,
                        Workers& workers, const Maxima<lanes, Stored>* maxima = nullptr) {
+    const Problem problem = {source, target, squares, finish, maxima};
+    if (is_large(kernel.inputs) && squares.count() <= most_squares_of_large) {
+      return convolve_panels(problem, kernel, workers);
+    }
     const long together = kept_floats / (products * apart(kernel.inputs * columns)) * columns;
     for (long first = 0; first < kernel.outputs; first += together) {
       const long last = smaller(kernel.outputs, first + together);
       const float* kernels = transformed(kernel, first, last, workers);
-      convolve_some(source, target, squares, finish, kernels, first, last, maxima, workers);
+      convolve_blocks(problem, kernels, first, last, workers);
     }
   }
 
-  static void convolve_some(const ImagesOf<Stored>& source, const TargetOf<Stored>& target,
-                            const Squares& squares, const Finish& finish, const float* kernels,
-                            long first_output, long last_output, const Maxima<lanes, Stored>* maxima, Workers& workers) {
-    const long inputs = source.channels, together = squares_together(inputs);
-    const long units = divide_up(squares.count(), rows);
-    const long blocks = larger(divide_up(squares.count(), together),
+  struct Problem {
+    const ImagesOf<Stored>& source;
+    const TargetOf<Stored>& target;
+    const Squares& squares;
+    const Finish& finish;
+    const Maxima<lanes, Stored>* maxima;
+
+    // What square number `number` sees, all its channels.
+    void transform(long number, float* to, long stride) const {
+      const Square square = square_at(squares, smaller(number, squares.count() - 1));
+      transform_seen(source, squares, square, 0, source.channels, to, stride);
+    }
+  };
+
+  // The matrices of some squares, one for each product, times those of a panel of the kernel.
+  static void multiply(const float* seen, long seen_stride, long seen_matrix, const float* panel,
+                       long matrix, long depth, float* sums, long sums_matrix, long count, bool add) {
+    for (int n = 0; n < products; ++n) {
+      for (long q = 0; q < count; q += rows) {
+        const float* from[rows];
+        float* out[rows];
+        for (int r = 0; r < rows; ++r) {
+          from[r] = seen + n * seen_matrix + (q + r) * seen_stride;
+          out[r] = sums + n * sums_matrix + (q + r) * columns;
+        }
+        Tile<lanes, rows, vectors> tile;
+        tile.clear();
+        tile.multiply(from, 1, panel + n * matrix, columns, depth);
+        tile.put(out, rows, columns, add);
+      }
+    }
+  }
+
+  static void finish_squares(const Problem& problem, long first, long count, long column,
+                             const float* sums, long sums_matrix) {
+    for (long q = 0; q < count; ++q) {
+      finish_square(problem.target, square_at(problem.squares, first + q), problem.finish, column,
+                    sums + q * columns, sums_matrix, problem.maxima);
+    }
+  }
+
+  // A task has some squares, and reads panels of a kernel that is transformed already.
+  static void convolve_blocks(const Problem& problem, const float* kernels, long first_output,
+                              long last_output, Workers& workers) {
+    const long inputs = problem.source.channels, together = squares_together(inputs);
+    const long all = problem.squares.count(), units = divide_up(all, rows);
+    const long blocks = larger(divide_up(all, together),
                                smaller(divide_up(units, 4), 4 * workers.count()));
     for_each_task(workers, blocks, [&](long block) {
       const long first = block * units / blocks * rows;
-      const long last = smaller(squares.count(), (block + 1) * units / blocks * rows);
+      const long last = smaller(all, (block + 1) * units / blocks * rows);
       const long count = last - first, whole = divide_up(count, rows) * rows;
       const long seen_matrix = apart(whole * inputs), sums_matrix = apart(whole * columns);
       float* seen = scratch(packed_slot, products * seen_matrix);
       float* sums = scratch(rows_slot, products * sums_matrix);
       for (long q = 0; q < whole; ++q) {
-        transform_seen(source, squares, square_at(squares, smaller(first + q, last - 1)), 0, inputs,
-                       seen + q * inputs, seen_matrix);
+        problem.transform(first + q, seen + q * inputs, seen_matrix);
       }
       for (long column = first_output; column < last_output; column += columns) {
         const long matrix = apart(inputs * columns);
         const float* panel = kernels + (column - first_output) / columns * products * matrix;
-        for (int n = 0; n < products; ++n) {
-          for (long q = 0; q < whole; q += rows) {
-            const float* from[rows];
-            float* out[rows];
-            for (int r = 0; r < rows; ++r) {
-              from[r] = seen + n * seen_matrix + (q + r) * inputs;
-              out[r] = sums + n * sums_matrix + (q + r) * columns;
-            }
-            Tile<lanes, rows, vectors> tile;
-            tile.clear();
-            tile.multiply(from, 1, panel + n * matrix, columns, inputs);
-            tile.put(out, rows, columns, false);
-          }
-        }
-        for (long q = 0; q < count; ++q) {
-          finish_square(target, square_at(squares, first + q), finish, column, sums + q * columns,
-                        sums_matrix, maxima);
-        }
+        multiply(seen, inputs, seen_matrix, panel, matrix, inputs, sums, sums_matrix, whole, false);
+        finish_squares(problem, first, count, column, sums, sums_matrix);
       }
     });
+  }
+
+  // Few squares, and a kernel that would not stay in a core's cache: a task has a panel of outputs, and
+  // transforms its part of the kernel by some inputs at a time, for all squares of a block.
+  static void convolve_panels(const Problem& problem, const Kernel& kernel, Workers& workers) {
+    const long inputs = kernel.inputs, all = problem.squares.count();
+    const long most = larger(rows, kept_floats / (products * inputs) / rows * rows - rows);
+    const long blocks = divide_up(all, most), units = divide_up(all, rows);
+    for (long block = 0; block < blocks; ++block) {
+      const long first = block * units / blocks * rows;
+      const long last = smaller(all, (block + 1) * units / blocks * rows);
+      const long count = last - first, whole = divide_up(count, rows) * rows;
+      const long seen_matrix = apart(whole * inputs), sums_matrix = apart(whole * columns);
+      float* seen = scratch(kernel_slot, products * seen_matrix);
+      for_each_task(workers, whole, [&](long q) {
+        problem.transform(first + q, seen + q * inputs, seen_matrix);
+      });
+      for_each_task(workers, kernel.outputs / columns, [&](long panel) {
+        const long column = panel * columns, matrix = apart(inputs_together * columns);
+        float* part = scratch(packed_slot, products * matrix);
+        float* sums = scratch(rows_slot, products * sums_matrix);
+        for (long i = 0; i < inputs; i += inputs_together) {
+          const long depth = smaller(inputs_together, inputs - i);
+          transform_panel(kernel, column, i, i + depth, part, matrix);
+          multiply(seen + i, inputs, seen_matrix, part, matrix, depth, sums, sums_matrix, whole,
+                   i > 0);
+        }
+        finish_squares(problem, first, count, column, sums, sums_matrix);
+      });
+    }
   }
 
   // A' m A, with bias and relu, for one panel of outputs.
