@@ -120,12 +120,18 @@ struct SmallGroups {
     const long span = larger(1, weights_floats / (4 * lanes * size * larger(1, grid.count))) * 4 * lanes;
     for (long channel = 0; channel < source.channels; channel += span) {
       const long last = smaller(source.channels, channel + span);
-      for (long j = 0; j < begin; ++j) columns<1, false>(row, j, channel, last);
+      at_the_edge(row, 0, begin, channel, last);
       long j = begin;
       for (; j + pixels <= end; j += pixels) columns<pixels, true>(row, j, channel, last);
-      for (; j < end; ++j) columns<1, true>(row, j, channel, last);
-      for (; j < width; ++j) columns<1, false>(row, j, channel, last);
+      for (; j + 2 <= end; j += 2) columns<2, true>(row, j, channel, last);
+      if (j < end) columns<1, true>(row, j, channel, last);
+      at_the_edge(row, end, width, channel, last);
     }
+  }
+
+  void at_the_edge(const Row& row, long j, long end, long channel, long last) const {
+    for (; j + 2 <= end; j += 2) columns<2, false>(row, j, channel, last);
+    if (j < end) columns<1, false>(row, j, channel, last);
   }
 
   template <int count, bool inside>
@@ -161,15 +167,20 @@ struct SmallGroups {
     for (long t = 0; t < row.count; ++t) {
       const Seen& tap = row.taps[t];
       const float* from = tap.from + j * step + channel;
-      if (!inside) {
-        const long column = j * row.grid->pace[1] + tap.column;
-        if (column < 0 || column >= source.size[1]) continue;
+      bool there[count], any = inside;
+#pragma GCC unroll 4
+      for (int p = 0; !inside && p < count; ++p) {
+        const long column = (j + p) * row.grid->pace[1] + tap.column;
+        any |= there[p] = column >= 0 && column < source.size[1];
       }
+      if (!any) continue;
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
         Vector<lanes> seen[count];
 #pragma GCC unroll 4
-        for (int p = 0; p < count; ++p) seen[p] = part(from + p * step, v);
+        for (int p = 0; p < count; ++p) {
+          seen[p] = inside || there[p] ? part(from + p * step, v) : Vector<lanes>{};
+        }
 #pragma GCC unroll 8
         for (int i = 0; i < size; ++i) {
           const Vector<lanes> weight = part(tap.weights + i * source.channels + channel, v);
