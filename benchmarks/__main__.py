@@ -65,7 +65,7 @@ def show(result: dict[str, Any]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     options = parsed(sys.argv[1:] if arguments is None else arguments)
     only = options.only.split(",") if options.only else list(FRAMEWORKS)
-    output = options.output
+    output = options.output.resolve() if options.output else None
     if output is None:
         output = Path(tempfile.mkdtemp()) if options.quick or options.only else results.RESULTS
     circumstances = results.describe(THREADS)

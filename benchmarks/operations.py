@@ -4,7 +4,8 @@
 
 Every row is one layer and one pass (forward, gradient of the input, gradient of the kernel). The
 columns are milliseconds a call of each, Nacre's GFLOP/s, their share of the peak that a float32
-product of matrices in the cache reaches here, and Nacre's time over PyTorch's (below 1: Nacre is faster).
+product of matrices in the cache reaches here, and Nacre's time over PyTorch's (below 1: Nacre is
+faster).
 Operations are those of windows one by one, so what makes do with fewer can exceed the peak.
 PyTorch runs eagerly on channels_last tensors. The two take turns, and each figure is a median.
 
@@ -192,9 +193,7 @@ def peak() -> float:
     return 2 * size**3 / best / 1e9
 
 
-def measure(
-    case: Case, passes: list[str], dtype: str, best: float, repeats: int
-) -> list[float]:
+def measure(case: Case, passes: list[str], dtype: str, best: float, repeats: int) -> list[float]:
     """Print a row for each pass; the ratios."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((case.batch, case.height, case.width, case.inputs), np.float32)

@@ -44,7 +44,11 @@ def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     facts = dict(line.split(":", 1) for line in lines if ":" in line)
     facts = {name.strip(): value.strip() for name, value in facts.items()}
-    units = [n for n in ("avx2", "avx512f", "amx_tile") if n in facts.get("flags", "").split()]
+    units = [
+        n
+        for n in ("avx2", "avx512f", "avx512_bf16", "amx_tile")
+        if n in facts.get("flags", "").split()
+    ]
     return f"{facts.get('model name', platform.machine())} ({', '.join(units)})"
 
 
@@ -99,8 +103,9 @@ def groups(kept: dict[str, dict[str, Any]]) -> list[tuple[list[str], dict[str, A
     """The workloads by where, when and with what they were measured, and one result of each."""
     found: dict[str, tuple[list[str], dict[str, Any]]] = {}
     for name, measured in kept.items():
-        command = measured["command"].replace(f" {name}", " WORKLOAD")
-        result = {**measured, "command": command}
+        words = ["WORKLOAD" if w in WORKLOADS else w for w in measured["command"].split(" ")]
+        words = [w for i, w in enumerate(words) if words[i - 1] != "WORKLOAD" or w != "WORKLOAD"]
+        result = {**measured, "command": " ".join(words)}
         key = json.dumps([result[fact] for fact in SHARED_FACTS])
         found.setdefault(key, ([], result))[0].append(name)
     return list(found.values())

@@ -26,6 +26,9 @@ from nacre.kernels.widening import along_last, fits_float32, in_single_precision
 
 __all__ = ["linear", "product"]
 
+# What multiplies bfloat16 takes rows by 32: for fewer than these it would be mostly idle.
+FEWEST_ROWS = 8
+
 # Products of fewer multiplications are left to XLA, which needs no call for them. It is slow where
 # the first matrix is transposed.
 SMALLEST, SMALLEST_TRANSPOSED = 2**21, 2**19
@@ -95,14 +98,15 @@ def _on_cpu(a: Matrix, b: Matrix, at: At) -> Matrix:
     kernels = selection.native()
     if _multiplications(a, b, at) < smallest or kernels.library is None:
         return in_single_precision(_by_xla)(a, b, at)
-    if at.precision == "bfloat16" and kernels.bfloat16:
+    wide = min(_shape(a, b, at)) >= FEWEST_ROWS
+    if at.precision == "bfloat16" and kernels.bfloat16 and wide:
         return _natively(a, b, at).astype(a.dtype)
     return in_single_precision(_natively)(a, b, at)
 
 
 def _natively(a: Matrix, b: Matrix, at: At) -> Matrix:
-    # Where the first matrix is transposed, it is mostly for the gradient of a weight in float32. The
-    # kernel leaves the rounding to XLA then, which leaves it out where the sums are widened again.
+    # Where the first matrix is transposed, it is mostly for the gradient of a weight in float32.
+    # The kernel leaves the rounding to XLA then, which leaves it out where sums are widened again.
     unrounded = at.a_transposed and a.dtype == jnp.bfloat16
     return selection.call(
         "sums" if unrounded else "product",

@@ -1,7 +1,8 @@
 """The three products of a convolution as calls of the native kernels.
 
 They take float32 images and kernels of two spatial axes; one axis is an image of height 1. 16-bit
-types are widened, unless the machine has faster units for bfloat16. All else takes the portable form.
+types are widened, unless the machine has faster units for bfloat16. All else takes the portable
+form.
 """
 
 from __future__ import annotations

@@ -41,8 +41,7 @@ class Operation:
 
     An array without elements may stand for an operand, or for something saved, that is missing.
     Where the first operand is of a 16-bit type, so are the results; natively all is computed and
-    saved in float32, and results and gradients are rounded at the end. What ``widens`` is given
-    operands and changes in float32, what does not gets them as they are.
+    saved in float32, and results and gradients are rounded at the end, unless it does not widen.
 
     Attributes:
         name: of the primitives.
@@ -57,6 +56,8 @@ class Operation:
             same size; the gradient of an operand without a batch is one for each of them, stacked.
         with_batch: for each operand, whether its first axis is the batch, along which nothing is
             mixed. All results, and what is saved, have it then. None: the operation mixes it.
+        widens: whether ``forward`` and ``backward`` are given 16-bit arrays in float32, or as they
+            are.
     """
 
     name: str

@@ -148,9 +148,7 @@ def _forward(
     return results if saving else results[:1]
 
 
-def _operands(
-    x: jax.Array, kernel: jax.Array, geometry: Geometry
-) -> tuple[jax.Array, jax.Array]:
+def _operands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> tuple[jax.Array, jax.Array]:
     if not _whole(kernel, geometry):
         return widened(x), widened(kernel)
     return native.operands_of(x, kernel, kernel.shape, geometry)

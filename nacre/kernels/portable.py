@@ -86,9 +86,11 @@ def _plain(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
         return _sum_over_depth(x, kernel, geometry)
     axes = {1: "W", 2: "HW"}[geometry.rank]
     if min(map(min, geometry.padding)) < 0:
-        # XLA's own would read beside the image where more is cut off than a window is wide.
+        # XLA's own would read beside the image where more is cut off than a window is wide. The
+        # barrier keeps it from making this part of the convolution again.
         amounts = [(*pair, spread - 1) for pair, spread in zip(geometry.padding, geometry.spread)]
         x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *amounts, (0, 0, 0)])
+        x = lax.optimization_barrier(x)
         nothing = ((0, 0),) * geometry.rank
         geometry = replace(
             geometry, image=x.shape[1:-1], padding=nothing, spread=(1,) * geometry.rank

@@ -70,10 +70,9 @@ FOR_BOTH_TYPES = (
     "convolution_pool",
     "max_unpool",
 )
+FOR_BFLOAT16 = (*(f"bfloat16_{name}" for name in FOR_BOTH_TYPES), "bfloat16_sums")
 HANDLERS = (
     *FOR_BOTH_TYPES,
-    *(f"bfloat16_{name}" for name in FOR_BOTH_TYPES),
-    "bfloat16_sums",
     "recurrent_forward",
     "recurrent_backward",
     "normalization_forward",
@@ -86,7 +85,7 @@ HANDLERS = (
 
 
 def _register(library: ctypes.CDLL) -> None:
-    for name in HANDLERS:
+    for name in (*HANDLERS, *(FOR_BFLOAT16 if library.nacre_bfloat16_name() else ())):
         handler = jax.ffi.pycapsule(getattr(library, f"nacre_{name}"))
         jax.ffi.register_ffi_target(f"nacre_{name}", handler, platform="cpu")
 
@@ -136,5 +135,6 @@ def bfloat16_units() -> dict[str, str]:
         none = f"NACRE_KERNELS={asked} finds none that can be used"
     return {
         "bfloat16": kernels.bfloat16 or f"computed in float32, rounded once: {none}",
-        "bf16x3": kernels.bf16x3 or f"computed in float32, near as exact or more: {none}",
+        "bf16x3": kernels.bf16x3
+        or f"computed in float32, 3x3 windows by fewer and less exact products: {none}",
     }

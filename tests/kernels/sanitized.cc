@@ -370,6 +370,11 @@ void pooled_convolutions(const Bench& bench) {
   require_finite("convolution and pool", {&y});
   pooled.convolve_and_pool(shape, finish, pool, x.data(), kernel.data(), y.data(), kept.data(),
                            bench.workers);
+  Floats loose = result(y.size());
+  Bytes loosely_kept(y.size());
+  bench.kernels.loose.convolve_and_pool(shape, finish, pool, x.data(), kernel.data(), loose.data(),
+                                        loosely_kept.data(), bench.workers);
+  require_close("loose convolution and pool", loose, y, 1e-2f);
   const Floats change = draw.numbers(y.size());
   Floats of_convolved = result(numbers_of_output(shape)), of_bias = result(shape.outputs);
   pooled.max_unpool(pool, change.data(), kept.data(), of_convolved.data(), of_bias.data(),
@@ -384,6 +389,16 @@ void pooled_convolutions(const Bench& bench) {
     units->of_halves.convolve_and_pool(shape, finish, pool, half_x.data(), half_kernel.data(),
                                        rounded.data(), kept_by_units.data(), bench.workers);
     require_near("convolution of bfloat16 and pool", rounded, y);
+    rounded = result_halves(y.size());
+    units->of_halves.convolve_and_pool(shape, finish, pool, half_x.data(), half_kernel.data(),
+                                       rounded.data(), nullptr, bench.workers);
+    require_near("convolution of bfloat16 and pool, without places", rounded, y);
+    if (units->of_floats) {
+      loose = result(y.size());
+      units->of_floats->convolve_and_pool(shape, finish, pool, x.data(), kernel.data(),
+                                          loose.data(), loosely_kept.data(), bench.workers);
+      require_close("convolution of two parts and pool", loose, y);
+    }
     units->of_halves.max_unpool(pool, half_change.data(), kept.data(), rounded_change.data(),
                                 of_bias.data(), bench.workers);
     require_near("convolution of bfloat16 and pool, backwards", rounded_change, of_convolved);

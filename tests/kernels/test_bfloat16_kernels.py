@@ -1,5 +1,5 @@
-"""Products made of bfloat16 numbers, beside exact ones: on AVX-512's registers, and on tiles of AMX,
-emulated where there are none.
+"""Products made of bfloat16 numbers, beside exact ones: in AVX-512's registers, and on tiles of
+AMX, emulated where there are none.
 
 Which units a process uses is settled when it loads the library, so some of these run in another.
 """
@@ -137,7 +137,9 @@ def convolutions(draw):
 def squares(batch, inputs, outputs, image, *padding):
     """Windows of 3 x 3 over enough pixels to be convolved by squares of outputs."""
     ones = (1, 1)
-    geometry = Geometry(image, (3, 3), ones, padding, ones, ones, 1, (PRECISIONS or ["bfloat16"])[0])
+    geometry = Geometry(
+        image, (3, 3), ones, padding, ones, ones, 1, (PRECISIONS or ["bfloat16"])[0]
+    )
     return batch, inputs, outputs, geometry
 
 
@@ -282,7 +284,9 @@ def test_nothing_is_rounded_unless_asked():
     with in_precision(DTypePolicy("bf16x3")):
         loose = jax.jit(linear)(a, a)
     error = np.abs(loose - sums).max()
-    assert error > np.abs(found - sums).max() if selection.native().bf16x3 else (loose == found).all()
+    assert (
+        error > np.abs(found - sums).max() if selection.native().bf16x3 else (loose == found).all()
+    )
 
 
 @three_products

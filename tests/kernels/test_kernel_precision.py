@@ -114,8 +114,8 @@ def test_a_model_trains_and_is_saved_with_it(tmp_path):
 
 def test_what_serves_it_is_said(monkeypatch):
     kernels, said = selection.native(), bfloat16_units()
-    for precision, units in (("bfloat16", kernels.bfloat16), ("bf16x3", kernels.bf16x3)):
-        assert said[precision] == units if units else "float32" in said[precision]
+    for name, units in (("bfloat16", kernels.bfloat16), ("bf16x3", kernels.bf16x3)):
+        assert said[name] == units if units else "float32" in said[name]
     monkeypatch.setenv("NACRE_KERNELS", "amx")
     if not kernels.bf16x3:
         assert "NACRE_KERNELS=amx" in bfloat16_units()["bf16x3"]

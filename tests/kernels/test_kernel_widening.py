@@ -71,7 +71,9 @@ OPERATIONS = {
 }
 operations = pytest.mark.parametrize("name", OPERATIONS)
 # What units for bfloat16 take, if they are in use (test_bfloat16_kernels.py).
-OF_UNITS = {"product", "convolution", "convolution with bias"} if selection.native().bfloat16 else ()
+OF_UNITS = (
+    {"product", "convolution", "convolution with bias"} if selection.native().bfloat16 else ()
+)
 
 
 def arrays(name, dtype):

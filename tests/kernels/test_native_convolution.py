@@ -92,6 +92,7 @@ def plain(image, inputs, outputs, window, stride=1, padding=0, groups=1):
 @example(plain(23, 32, 24, 3, stride=2, padding=1))
 @example(plain(16, 128, 128, 3, padding=1, groups=4))
 @example(plain(14, 96, 96, 5, padding=2, groups=96))
+@example((30, 1, 16, Geometry((1,), (1,), (2,), ((1, 0),), (1,), (1,), 1)))  # padding alone
 def test_the_three_products_are_those_of_the_portable_form(case):
     batch, inputs, outputs, geometry = case
     x = normal(batch, *geometry.image, inputs)

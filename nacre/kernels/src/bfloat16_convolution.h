@@ -100,11 +100,11 @@ struct GatheringProblem {
         kernel + grid.taps[piece / parts_of_depth].matrix * shape.inputs * shape.outputs;
     const long outputs = shape.outputs, k = channel(piece);
     if (transposed) {
-      pack_lines<false>(matrix + block.column * outputs + k, outputs, block.columns,
-                               depth(piece), to, step);
+      pack_lines<false>(matrix + block.column * outputs + k, outputs, block.columns, depth(piece),
+                        to, step);
     } else {
-      pack_steps<false>(matrix + k * outputs + block.column, outputs, block.columns,
-                               depth(piece), to, step);
+      pack_steps<false>(matrix + k * outputs + block.column, outputs, block.columns, depth(piece),
+                        to, step);
     }
   }
 
@@ -163,7 +163,7 @@ struct KernelGradientProblem {
 
   void right(const Block& block, long piece, const Packed& to, long step) const {
     pack_steps<false>(cotangent + piece * most_depth * columns + block.column, columns,
-                             block.columns, depth(piece), to, step);
+                      block.columns, depth(piece), to, step);
   }
 
   template <class To>

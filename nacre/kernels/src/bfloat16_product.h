@@ -14,7 +14,6 @@
 
 #include "bfloat16_units.h"
 #include "kernels.h"
-#include "partial_sums.h"
 #include "windows.h"
 
 namespace nacre {
@@ -182,8 +181,8 @@ struct MatrixProblem {
     if (shape.a_transposed) {
       pack_steps<true>(a + k * rows + block.row, rows, block.rows, depth(piece), to, step);
     } else {
-      pack_lines<true>(a + block.row * shape.depth + k, shape.depth, block.rows,
-                              depth(piece), to, step);
+      pack_lines<true>(a + block.row * shape.depth + k, shape.depth, block.rows, depth(piece), to,
+                       step);
     }
   }
 
@@ -191,10 +190,10 @@ struct MatrixProblem {
     const long k = piece * most_depth;
     if (shape.b_transposed) {
       pack_lines<false>(b + block.column * shape.depth + k, shape.depth, block.columns,
-                               depth(piece), to, step);
+                        depth(piece), to, step);
     } else {
-      pack_steps<false>(b + k * columns + block.column, columns, block.columns,
-                               depth(piece), to, step);
+      pack_steps<false>(b + k * columns + block.column, columns, block.columns, depth(piece), to,
+                        step);
     }
   }
 

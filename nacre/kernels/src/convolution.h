@@ -383,7 +383,7 @@ void convolve(const ConvolutionShape& shape, const Finish& finish, const float* 
   const long together = small_groups ? 1 : groups_together<lanes>(shape);
   if (together > 1) {
     return convolve<lanes, loose>(with_groups_together<lanes>(shape, together), finish, x,
-                           merged_kernel<lanes>(shape, together, kernel), y, workers);
+                                  merged_kernel<lanes>(shape, together, kernel), y, workers);
   }
   const long inputs = shape.inputs / shape.groups, outputs = shape.outputs / shape.groups;
   const Plan plan = forward_plan<lanes>(shape);
@@ -430,7 +430,7 @@ void input_gradient(const ConvolutionShape& shape, const float* cotangent, const
   const long together = small_groups ? 1 : groups_together<lanes>(shape);
   if (together > 1) {
     return input_gradient<lanes, loose>(with_groups_together<lanes>(shape, together), cotangent,
-                                 merged_kernel<lanes>(shape, together, kernel), x, workers);
+                                        merged_kernel<lanes>(shape, together, kernel), x, workers);
   }
   const long inputs = shape.inputs / shape.groups, outputs = shape.outputs / shape.groups;
   const Plan plan = gradient_plan<lanes>(shape);

@@ -2,7 +2,8 @@
 #include <cpuid.h>
 
 #include <cstdlib>
-#include <cstring>
+
+#include <strings.h>
 
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -16,7 +17,7 @@ namespace {
 
 bool asked_for(const char* name) {
   const char* asked = std::getenv("NACRE_KERNELS");
-  return asked && std::strcmp(asked, name) == 0;
+  return asked && strcasecmp(asked, name) == 0;
 }
 
 // The best set of kernels for this machine, or nullptr. NACRE_KERNELS may name a lesser one.

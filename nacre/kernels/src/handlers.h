@@ -19,7 +19,7 @@ const Kernels* kernels();
 // Those for products made of bfloat16 numbers, or nullptr: the ones above are as fast.
 const Bfloat16Kernels* bfloat16();
 
-// The products of numbers of a type; with `bf16x3`, those of float32 numbers may have an error of 1e-5.
+// The products of numbers of a type; with `bf16x3`, those of float32 numbers may err by about 1e-5.
 template <ffi::DataType type>
 const ProductsOf<ffi::NativeType<type>>& products(bool bf16x3) {
   if constexpr (type == ffi::BF16) {

@@ -447,7 +447,7 @@ void kernel_gradient(const ConvolutionShape& shape, const float* x, const float*
   if (together > 1) {
     float* merged = scratch(kernel_slot, merged_kernel_size<lanes>(shape, together));
     kernel_gradient<lanes, loose>(with_groups_together<lanes>(shape, together), x, cotangent, merged,
-                           workers);
+                                  workers);
     return take_blocks<lanes>(shape, together, merged, kernel);
   }
   const Plan plan = forward_plan<lanes>(shape);

@@ -139,7 +139,7 @@ struct ProductsOf {
 struct Kernels {
   const char* name;
   ProductsOf<float> products;
-  ProductsOf<float> loose;  // with errors of up to 1e-5 of the largest result
+  ProductsOf<float> loose;  // with errors of about 1e-5 of the largest result (winograd_schemes.h)
   void (*recurrent_forward)(const RecurrentShape&, const RecurrentForward&, Workers&);
   void (*recurrent_backward)(const RecurrentShape&, const RecurrentBackward&, Workers&);
   void (*normalization_forward)(const NormalizationShape&, const NormalizationForward&, Workers&);
@@ -155,7 +155,7 @@ struct Kernels {
 using Half = unsigned short;  // the bits of a bfloat16
 
 // Products made of bfloat16 numbers and summed in float32: of numbers that are bfloat16, rounded once
-// at the end; or of float32 numbers, each taken as a sum of two, with an error near float32's.
+// at the end; or of float32 numbers, each taken as a sum of two, with an error of about 1e-5.
 // Convolutions have one group; those whose maxima are taken, a multiple of 16 outputs.
 struct Bfloat16Kernels {
   const char* name;

@@ -1,7 +1,7 @@
 // Vectors of float32, as wide as the instruction set has them.
 //
 // A kernel is a template over `lanes`, the numbers in a register: 8 with AVX2, 16 with AVX-512. The
-// units avx2.cc and avx512.cc instantiate it, each compiled for its instruction set. Nothing here or
+// units avx2.cc, avx512.cc and bfloat16.cc instantiate it, each compiled for its instruction set. Nothing here or
 // in a kernel may call a function of the standard library that is not a template over `lanes` (not
 // even std::min): the linker merges such functions of all units, and an older machine could be given
 // the one that AVX-512 code was made for.

@@ -7,8 +7,9 @@
 // An output that sees an infinity is infinite or NaN: differences are taken of it.
 //
 // Temporaries: all products' numbers for each pair of an input and an output channel, for so many
-// outputs that it is 9 MiB at most. A thread has them for each input of a block of squares and for each
-// of a panel's outputs, 2 MiB at most; in the gradient of the kernel 8 MiB, and for a task's pairs 9 MiB.
+// outputs that it is 9 MiB at most; or, for few squares and many channels, what a block of squares sees,
+// 9 MiB too. A thread has what its squares see and the sums of a panel, 4.5 MiB at most; for the
+// gradient in the kernel 3.5 MiB, and the sums of a task's pairs, 9 MiB.
 #pragma once
 
 #include "bfloat16.h"
@@ -68,7 +69,7 @@ struct Winograd {
 
   // Whether it is used for products of `inputs` numbers that go to `outputs` columns: where there are
   // squares enough to make up for what is done to the kernel. A large square takes as long as 8 pixels
-  // take on other units, and a kernel as long as 96.
+  // take in other ways (by units for bfloat16, or by small squares), and a kernel as long as 96.
   static bool serves(const ConvolutionShape& shape, const Squares& squares, long inputs,
                      long outputs) {
     if (!fits(shape, inputs, outputs)) return false;
@@ -230,7 +231,8 @@ struct Winograd {
                        const Squares& squares, const Finish& finish, const Kernel& kernel,
                        Workers& workers, const Maxima<lanes, Stored>* maxima = nullptr) {
     const Problem problem = {source, target, squares, finish, maxima};
-    if (is_large(kernel.inputs) && squares.count() <= most_squares_of_large) {
+    if (is_large(kernel.inputs) && squares.count() <= most_squares_of_large &&
+        kernel.outputs / columns >= workers.count()) {
       return convolve_panels(problem, kernel, workers);
     }
     const long together = kept_floats / (products * apart(kernel.inputs * columns)) * columns;
