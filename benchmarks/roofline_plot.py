@@ -169,7 +169,7 @@ def _roof(roof: Roof, low: float, high: float, x: Place, y: Place) -> Iterator[s
         f'<text class="quiet" x="{ridge + 10:.1f}" y="{base - 10}">'
         "bound by arithmetic &#8594;</text>"
         f'<path class="roof" d="M{LEFT} {foot:.1f}L{ridge:.1f} {flat:.1f}H{x(high):.1f}"/>'
-        f'<text x="{x(high) - 6:.1f}" y="{flat - 9:.1f}" text-anchor="end">'
+        f'<text x="{ridge + 10:.1f}" y="{flat + 20:.1f}">'
         f"products in the cache: {number(roof.operations / 1e9)} GFLOP/s</text>"
         '<text text-anchor="middle" transform="translate('
         f'{(LEFT + ridge) / 2:.1f} {(foot + flat) / 2:.1f}) rotate({lean:.1f}) translate(0 -9)">'
@@ -181,7 +181,8 @@ def _along(roof: Roof, low: float, high: float, x: Place, y: Place) -> list[Box]
     """Boxes that cover the roof, the words on it, and those at the foot of the ridge."""
     steps = 80
     along = [low * (high / low) ** (step / steps) for step in range(steps + 1)]
-    boxes = [Box.around(x(i), y(roof.at(i)) - 8, 12, 14) for i in along]
+    beside = [8 if i > roof.ridge else -8 for i in along]  # where the words are
+    boxes = [Box.around(x(i), y(roof.at(i)) + b, 12, 14) for i, b in zip(along, beside)]
     return [*boxes, Box.around(x(roof.ridge), HEIGHT - BOTTOM - 14, 165, 12)]
 
 
