@@ -20,21 +20,21 @@ NOTES: dict[tuple[str, str], str] = {
     ("resnet18_bf16", "ms a step"): (
         "A step makes 107 billion operations if windows are computed one by one, 229 ms at the "
         "peak of this machine's units for bfloat16 (the goal asks for 191); a third of them is "
-        "left by F(4x4, 3x3), at float32's rate. 70% of the processor time is in kernels (41% "
-        "F(4x4, 3x3), 20% strided and 1 x 1 convolutions, 5% normalization), 15% in the system, "
+        "left by F(4x4, 3x3), at float32's rate. 73% of the processor time is in kernels (56% "
+        "F(4x4, 3x3), 11% strided and 1 x 1 convolutions, 4% normalization), 11% in the system, "
         "which clears pages. Tried: all in the units for bfloat16 (376 ms), large kernels "
         "transformed in one piece (293), pages of 4 KiB (a tenth more)."
     ),
     ("resnet18_bf16x3", "ms a step"): (
-        "Convolutions with strides and 1 x 1 have float32's rate, a fifth of the operations; so "
+        "Convolutions with strides and 1 x 1 have float32's rate, an eighth of the operations; so "
         "has normalization. See resnet18_bf16 for what takes the rest."
     ),
     ("vgg16_bf16", "ms a step"): (
-        "26% of the processor time is the system's, which clears and maps the temporaries of "
+        "22% of the processor time is the system's, which clears and maps the temporaries of "
         "every call, more than 1 GB with the gradients of 138 million weights: a step is longer "
-        "than a call of steps may be, so that there is one for each step. 61% is in kernels: 47% "
-        "windows of 3 x 3 (600 to 700 GFLOP/s counted one by one), 7% dense layers, 4% updates. "
-        "By itself, not in turns with others, a step took 1,030 to 1,090 ms."
+        "than a call of steps may be, so that there is one for each step. 64% is in kernels: 50% "
+        "windows of 3 x 3 (600 to 700 GFLOP/s counted one by one), 4% dense layers, 4% updates. "
+        "By itself, not in turns with others, a step took 1,030 to 1,180 ms."
     ),
     ("vgg16_bf16x3", "ms a step"): ("As vgg16_bf16."),
     ("warm_cache", "s in all"): (
